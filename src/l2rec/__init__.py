@@ -1,0 +1,1 @@
+"""Personalised recommendation with a language model: L2Rec and its family."""

@@ -1,0 +1,1 @@
+"""One function a public format: reads it into the columns that `prepare` understands."""

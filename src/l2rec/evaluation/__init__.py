@@ -1,0 +1,1 @@
+"""Ranks, metrics, slices, significance and the report."""

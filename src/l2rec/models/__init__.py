@@ -1,0 +1,54 @@
+"""The finder: a model's name is its file's name; files are looked at, only the one asked for is imported."""
+
+import difflib
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NamedTuple
+
+from l2rec.config import ModelSettings
+from l2rec.errors import ModelError
+from l2rec.models._base import Counter, Learner, Recommender, Retriever
+
+__all__ = ["Counter", "Found", "Learner", "Recommender", "Retriever", "find", "names"]
+
+
+class Found(NamedTuple):
+    """The two things that a model's file offers, and its opening sentence."""
+
+    config: type[ModelSettings]
+    model: type[Recommender]
+    summary: str
+
+
+def names() -> list[str]:
+    """Returns the name of every model, ours and other packages', in alphabetical order; imports none of them."""
+    return sorted({**_own(), **_foreign()})
+
+
+def find(name: str) -> Found:
+    """Returns `Config` and `Model` of one model's file.
+
+    Raises:
+        ModelError: no model has that name, or its file lacks `Config` or `Model`.
+    """
+    places = {**_foreign(), **_own()}
+    if name not in places:
+        close = difflib.get_close_matches(name, places, n=1)
+        hint = f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(places))}."
+        raise ModelError(f'model.name: "{name}": no such model. {hint}')
+    module = import_module(places[name])
+    offered = vars(module)
+    if "Config" not in offered or "Model" not in offered:
+        raise ModelError(f"{places[name]}: offers no Config and Model. Add both; docs/add-a-model.md shows how.")
+    return Found(offered["Config"], offered["Model"], (module.__doc__ or "").strip().split("\n")[0])
+
+
+def _own() -> dict[str, str]:
+    here = Path(__file__).parent
+    files = (path for path in here.glob("*/*.py") if not path.name.startswith("_"))
+    return {path.stem: f"{__name__}.{path.parent.name}.{path.stem}" for path in files}
+
+
+def _foreign() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group="l2rec.models")}

@@ -1,0 +1,116 @@
+"""What a model owes: the abstract kinds of recommender that a file in this folder makes final."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from l2rec.config import ModelSettings
+from l2rec.errors import RunError
+from l2rec.types import Batch, Histories, Items, Loss
+
+
+class Recommender(nn.Module, ABC):
+    """Anything that scores every item of the catalogue for a batch of histories."""
+
+    def __init__(self, config: ModelSettings, items: Items, attributes: int = 0) -> None:
+        """Keeps the settings.
+
+        Args:
+            config: The model's own `Config`.
+            items: The catalogue; a model keeps what it needs of it.
+            attributes: Columns A of a user's attribute vector; 0 where the data has none.
+        """
+        super().__init__()
+        self.settings = config
+        self.item_count = len(items)
+        self.attribute_count = attributes
+
+    @abstractmethod
+    def scores(self, batch: Batch) -> Float[Tensor, "B N"]:
+        """Returns a finite score of every item for every row; rows with an empty history included."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Returns every tensor that was learnt or counted, by name; what construction gives again is left out."""
+
+    @abstractmethod
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Takes what `state` returned.
+
+        Raises:
+            RunError: a name or a shape does not fit.
+        """
+
+
+class Counter(Recommender):
+    """A floor: a recommender that counts the training events once and learns nothing by gradient."""
+
+    def __init__(self, config: ModelSettings, items: Items, attributes: int = 0) -> None:
+        """See the base class."""
+        super().__init__(config, items, attributes)
+        self.tables: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def count(self, histories: Histories) -> None:
+        """Fills `tables` from the training part."""
+
+    def state(self) -> dict[str, Tensor]:
+        """See the base class."""
+        return dict(self.tables)
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """See the base class."""
+        self.tables = dict(state)
+
+
+class Learner(Recommender):
+    """A recommender whose weights follow the gradient of `loss`.
+
+    Attributes:
+        token_counts: Positions that each item takes in the model's input; batches are bucketed by their sum. Ones,
+            unless the model's constructor says otherwise.
+        readings: What the log shows of the model's inner life since the last step that was logged, e.g. expert use;
+            the model fills it in `loss`, the loop copies it.
+    """
+
+    def __init__(self, config: ModelSettings, items: Items, attributes: int = 0) -> None:
+        """See the base class."""
+        super().__init__(config, items, attributes)
+        self.token_counts: Int[Tensor, " N"] = torch.ones(len(items), dtype=torch.long)
+        self.readings: dict[str, float] = {}
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Loss:
+        """Returns the loss of a batch with targets; a mean over the positions of `target_mask`."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns trainable parameters and persistent buffers; frozen weights stay behind."""
+        frozen = {name for name, p in self.named_parameters() if not p.requires_grad}
+        return {name: t for name, t in self.state_dict().items() if name not in frozen}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """See the base class."""
+        expected = self.state()
+        wrong = sorted(set(expected) ^ set(state))
+        wrong += [n for n in expected.keys() & state.keys() if expected[n].shape != state[n].shape]
+        if wrong:
+            raise RunError(f"weights: {wrong[0]}: does not fit the model's settings. Use the run's own config.toml.")
+        self.load_state_dict(state, strict=False)
+
+
+class Retriever(Learner):
+    """A learner whose score is a dot product, so that its items can be indexed."""
+
+    @abstractmethod
+    def user_vectors(self, batch: Batch) -> Float[Tensor, "B D"]:
+        """Returns the preference vector of every row after its last event; any finite vector for an empty history."""
+
+    @abstractmethod
+    def item_vectors(self) -> Float[Tensor, "N D"]:
+        """Returns the vectors of the whole catalogue."""
+
+    def scores(self, batch: Batch) -> Float[Tensor, "B N"]:
+        """Returns the dot products of user and item vectors."""
+        return self.user_vectors(batch) @ self.item_vectors().T

@@ -1,0 +1,1 @@
+"""Sequence models on item ids alone."""

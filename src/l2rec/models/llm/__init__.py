@@ -1,0 +1,1 @@
+"""Recommenders on a frozen language model."""

@@ -1,0 +1,1 @@
+"""Answers to users from a run folder."""
