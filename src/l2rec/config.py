@@ -1,6 +1,7 @@
 """Closed settings: pydantic models that refuse what they do not know, read from TOML and written back to it."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,6 +81,12 @@ class RunSettings(Settings):
     """`name` of the model and the settings of its `Config`."""
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+
+def cache_folder() -> Path:
+    """Returns where things are kept that can be made again: `$L2REC_CACHE`, or `l2rec` in the user's cache folder."""
+    own = os.environ.get("L2REC_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "l2rec"
 
 
 S = TypeVar("S", bound=Settings)
