@@ -4,11 +4,14 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import hypothesis
 import jaxtyping
 import pytest
 import torch
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("gate", deadline=None, database=None, derandomize=True)
+hypothesis.settings.load_profile("gate")
 jaxtyping.install_import_hook("l2rec", "beartype.beartype")
 
 from l2rec.types import Cases, Histories, Items  # noqa: E402  (after the hook, or its shapes go unchecked)
