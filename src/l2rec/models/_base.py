@@ -45,7 +45,12 @@ class Recommender(nn.Module, ABC):
 
 
 class Counter(Recommender):
-    """A floor: a recommender that counts the training events once and learns nothing by gradient."""
+    """A floor: a recommender that counts the training events once and learns nothing by gradient.
+
+    Attributes:
+        tables: What was counted, by name. The constructor puts tables of their final shape here, filled with zeros, so
+            that a file of another catalogue is refused; one that it leaves empty may take any shape.
+    """
 
     def __init__(self, config: ModelSettings, items: Items, attributes: int = 0) -> None:
         """See the base class."""
@@ -62,6 +67,10 @@ class Counter(Recommender):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """See the base class."""
+        wrong = sorted(set(self.tables) ^ set(state))
+        wrong += [n for n, t in self.tables.items() if t.numel() and n in state and t.shape != state[n].shape]
+        if wrong:
+            raise RunError(f"weights: {wrong[0]}: does not fit the model or the catalogue. Use the run's own folder.")
         self.tables = dict(state)
 
 
