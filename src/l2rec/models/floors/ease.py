@@ -1,6 +1,7 @@
 """EASE: the linear autoencoder over items that has a closed form."""
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -49,22 +50,13 @@ class Model(Counter):
         """See the base class."""
         had = incidence(histories, self.item_count)
         known = np.flatnonzero(np.bincount(histories.items.numpy(), minlength=self.item_count))
-        had = csr_array(had[:, known])
+        had = csr_array(had[:, known]).astype(np.float32)  # a count is exact below 2^24
         few_users = had.shape[0] < had.shape[1]
         inverse = _InverseByUsers(had, self.config.ridge) if few_users else _InverseByItems(had, self.config.ridge)
-        diagonal = inverse.diagonal()
-        rows, columns, weights = [], [], []
-        for start in range(0, len(known), _BLOCK):
-            block = -inverse.rows(start, start + _BLOCK) / diagonal
-            own = torch.arange(len(block))
-            block[own, start + own] = 0
-            kept = block.abs().topk(min(self.config.links, len(known)), dim=1).indices.sort(dim=1).values
-            rows.append(np.repeat(known[start : start + _BLOCK], kept.shape[1]))
-            columns.append(known[kept.numpy()].ravel())
-            weights.append(block.gather(1, kept).numpy().ravel())
-        cells = (np.concatenate(rows), np.concatenate(columns))
+        columns, weights = _strongest(inverse, min(self.config.links, len(known)))
+        cells = (np.repeat(known, columns.shape[1]), known[columns.ravel()])
         shape = (self.item_count, self.item_count)
-        self.tables = tables_of(coo_array((np.concatenate(weights), cells), shape=shape).tocsr(), histories)
+        self.tables = tables_of(coo_array((weights.ravel(), cells), shape=shape).tocsr(), histories)
 
     def scores(self, batch: Batch) -> Float[Tensor, "B N"]:
         """See the base class."""
@@ -76,7 +68,7 @@ class _InverseByItems:
     """P by the Cholesky factor of the M x M matrix itself."""
 
     def __init__(self, had: csr_array, ridge: float) -> None:
-        gram = torch.from_numpy((had.T @ had).toarray()).float()
+        gram = torch.from_numpy((had.T @ had).toarray())
         gram.diagonal().add_(ridge)
         self.inverse: Tensor = torch.cholesky_inverse(torch.linalg.cholesky(gram))
 
@@ -91,9 +83,9 @@ class _InverseByUsers:
     """P by the identity `(X'X + rI)^-1 = (I - X'(XX' + rI)^-1 X) / r`, whose inverse is only U x U."""
 
     def __init__(self, had: csr_array, ridge: float) -> None:
-        gram = torch.from_numpy((had @ had.T).toarray()).float()
+        gram = torch.from_numpy((had @ had.T).toarray())
         gram.diagonal().add_(ridge)
-        dense = torch.from_numpy(had.toarray()).float()
+        dense = torch.from_numpy(had.toarray())
         self.ridge = ridge
         self.half: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), dense, upper=False)
 
@@ -105,3 +97,20 @@ class _InverseByUsers:
         own = torch.arange(len(block))
         block[own, start + own] += 1
         return block / self.ridge
+
+
+def _strongest(
+    inverse: _InverseByItems | _InverseByUsers, keep: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Returns the columns and values of the `keep` weights of largest absolute value of every row of B, M x keep."""
+    diagonal = inverse.diagonal()
+    columns = np.empty((len(diagonal), keep), dtype=np.int64)
+    weights = np.empty((len(diagonal), keep), dtype=np.float32)
+    for start in range(0, len(diagonal), _BLOCK):
+        block = -inverse.rows(start, start + _BLOCK) / diagonal
+        own = torch.arange(len(block))
+        block[own, start + own] = 0
+        kept = block.abs().topk(keep, dim=1).indices
+        columns[start : start + _BLOCK] = kept.numpy()
+        weights[start : start + _BLOCK] = block.gather(1, kept).numpy()
+    return columns, weights
