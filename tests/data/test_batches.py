@@ -205,6 +205,30 @@ def test_less_than_15_percent_of_the_tokens_are_padding(batch_size: int, max_tok
     assert share == pytest.approx(_padding(batches, counts), abs=1e-12)
 
 
+def test_a_budget_of_tokens_is_kept_and_nearly_used_up() -> None:
+    histories, counts = skewed(4000)
+    batches = TrainingBatches(
+        histories, length=50, batch_size=24, token_counts=counts, seed=0, epoch=0, max_tokens=2048
+    )
+    rows = [[int(counts[i[m]].sum()) for i, m in zip(b.items, b.mask, strict=True)] for b in batches]
+    assert all(len(r) * max(r) <= 2048 for r in rows)
+    nearly_full = sum(len(r) == 24 or (len(r) + 1) * (max(r) + 100) > 2048 for r in rows)
+    assert nearly_full > 0.97 * len(rows)
+
+
+def test_items_without_tokens_are_no_padding() -> None:
+    batches = TrainingBatches(stamped([[1, 2]]), length=3, batch_size=4, token_counts=0 * ONES, seed=0, epoch=0)
+    assert batches.padding_share() == 0
+
+
+def test_a_sequence_that_just_fits_is_one_window() -> None:
+    for epoch in range(10):
+        batches = TrainingBatches(
+            stamped([[1, 2, 3, 4, 5]]), length=4, batch_size=1, token_counts=ONES, seed=0, epoch=epoch
+        )
+        assert len(batches) == 1
+
+
 def test_batches_do_not_come_in_order_of_size() -> None:
     histories, counts = skewed(4000)
     batches = TrainingBatches(histories, length=50, batch_size=32, token_counts=counts, seed=0, epoch=0)
