@@ -39,10 +39,14 @@ FINE = {
         "src/l2rec/training/loop.py": f'"""Is long by design."""\n\ndef f():\n{FORTY}{FORTY}',
         "tests/training/test_loop.py": '"""Looks at the loop."""\n',
     },
+    "a command's parameters are its options": {
+        "src/l2rec/cli/__init__.py": '"""The room of commands."""\n',
+        "src/l2rec/cli/prepare.py": '"""Is one command."""\n\ndef prepare(a, b, c, d, e, f, g, h): ...\n',
+    },
     "a module that a test of its room imports": {
         "src/l2rec/data/times.py": '"""Is long enough."""\n' + "A = 1\n" * 50,
         "src/l2rec/data/order.py": '"""Is long enough."""\n' + "A = 1\n" * 50,
-        "tests/data/test_clock.py": '"""Looks at two modules."""\nfrom l2rec.data import order\nimport l2rec.data.times\n',
+        "tests/data/test_clock.py": '"""Looks at two."""\nfrom l2rec.data import order\nimport l2rec.data.times\n',
     },
     "a model is tested by what every model owes": {
         "src/l2rec/models/__init__.py": '"""The room of models."""\n',
@@ -63,6 +67,7 @@ BAD = [
         "def f(a, b, /, c, d, *, e, g, h): ...",
         "f: 7 parameters: over 6",
     ),
+    (house.no_signature_is_too_wide, "src/l2rec/cli/a.py", "def _f(a, b, c, d, e, g, h): ...", "_f: 7 parameters"),
     (house.no_signature_is_too_wide, "src/l2rec/a.py", "def f(**rest): ...", "f: **rest: an open door"),
     (
         house.no_attribute_is_guessed,
