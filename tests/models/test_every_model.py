@@ -119,7 +119,7 @@ def test_every_item_has_a_finite_score_for_every_history(name: str, backbone: Pa
 
 
 @every_model
-def test_an_empty_batch_of_empty_histories_is_scored(name: str, backbone: Path) -> None:
+def test_empty_histories_score_alike(name: str, backbone: Path) -> None:
     found = scores(learnt(name, backbone), worlds.batch_of([[], []]))
     assert found.isfinite().all()
     assert torch.equal(found[0], found[1])
@@ -193,7 +193,7 @@ def test_one_step_downhill_lowers_the_loss(name: str, backbone: Path) -> None:
             parameter.sub_(1e-2 / steepness * gradient)
     torch.manual_seed(1)
     after = model.loss(batch)
-    assert float(after.total) < float(before.total) - 1e-3 * float(steepness)
+    assert after.total.item() < before.total.item() - 1e-3 * steepness.item()
     assert before.weight == after.weight == 9
 
 
