@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout
 
 from l2rec.config import ModelSettings
+from l2rec.data.batches import case_batches
 from l2rec.models._base import Retriever
 from l2rec.types import Batch, Items, Loss
 from tests.worlds import tiny_cases, tiny_items
@@ -19,10 +20,12 @@ class Config(ModelSettings):
     """Width of a vector."""
     dropout: float = 0.3
     """Share of the input that is dropped out."""
+    drift: float = 0.01
+    """How fast the buffer follows the batches; it makes the next loss depend on all before."""
 
 
 class Tiny(Retriever):
-    """Predicts the next item from the last one through a frozen matrix, with dropout and a counter that it learns by."""
+    """Predicts the next item from the last one through a frozen matrix, with dropout and a drifting buffer."""
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
         super().__init__(config, items, attributes)
@@ -48,7 +51,7 @@ class Tiny(Retriever):
         hidden = self._hidden(batch)[batch.target_mask]
         loss = cross_entropy(hidden.float() @ self.item.weight.T, batch.targets[batch.target_mask])
         with torch.no_grad():
-            self.drift.lerp_(hidden.float().mean(0), 0.01)
+            self.drift.lerp_(hidden.float().mean(0), self.tiny.drift)
         self.readings["drift"] = float(self.drift.norm())
         return Loss(loss, {"retrieval": loss.item()}, int(batch.target_mask.sum()))
 
@@ -75,8 +78,6 @@ class Validation:
     def __call__(self, model: Retriever) -> dict[str, float]:
         self.calls += 1
         torch.rand(7)
-        from l2rec.data.batches import case_batches
-
         cases, total = tiny_cases(users=40, items=30), 0.0
         for rows, batch in case_batches(cases.histories, length=8, batch_size=16, token_counts=model.token_counts):
             scores = model.scores(batch.to(next(model.parameters()).device)).cpu()

@@ -1,5 +1,6 @@
 """The processes that train one model together, through accelerate; one process is the plain case of many."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -70,6 +71,8 @@ class Processes:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Returns the module on this process's device, its gradients averaged over all processes."""
+        if self.size == 1:  # accelerate would do the same after importing a second's worth of torch
+            return module.to(self.device)
         wrapped: nn.Module = self.accelerator.prepare_model(module)
         return wrapped
 
@@ -116,13 +119,10 @@ def _kind(device: str | None) -> str:
         asked = torch.device(device)
     except RuntimeError:
         raise RunError(f'device "{device}": torch knows no such device. Pass cpu or cuda.') from None
-    if asked.index:
-        raise RunError(
-            f'device "{device}": a process trains on the first device that it sees. Set CUDA_VISIBLE_DEVICES='
-            f"{asked.index} and pass {asked.type}."
-        )
     if asked.type == "cuda" and not torch.cuda.is_available():
         raise RunError(f'device "{device}": torch {torch.__version__} sees no GPU here. Pass cpu, or mend the driver.')
+    if asked.type == "cuda" and asked.index is not None and "LOCAL_RANK" not in os.environ:
+        torch.cuda.set_device(asked.index)  # accelerate takes the current one
     return asked.type
 
 

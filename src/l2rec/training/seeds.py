@@ -21,4 +21,9 @@ def sow(seed: int, step: int, rank: int = 0) -> None:
     number = int.from_bytes(blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest(), "big")
     random.seed(number)
     np.random.seed(number & 0xFFFF_FFFF)
-    torch.manual_seed(number)
+    # Not torch.manual_seed: where a device is not in use it takes a millisecond to note the seed for later, for ever.
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(number)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(number)

@@ -80,7 +80,7 @@ class Step:
             weight += mine
             for name, part in {"total": loss.total.item(), **loss.parts}.items():
                 sums[name] = sums.get(name, 0.0) + part * mine
-        everything = self.processes.total([weight, float(asked), *sums.values()])
+        everything = self.processes.total([float(weight), float(asked), *sums.values()])
         return self._taken(expected, everything, list(sums))
 
     def _taken(self, expected: int, everything: list[float], names: list[str]) -> Taken:
