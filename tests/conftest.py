@@ -1,6 +1,8 @@
 """What every test has: one thread, no network, checked shapes, and the little worlds as fixtures."""
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -9,13 +11,18 @@ import jaxtyping
 import pytest
 import torch
 
+from tests import checking  # noqa: F401  (the hook finds it as loaded)
+
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("gate", deadline=None, database=None, derandomize=True)
 hypothesis.settings.load_profile("gate")
-jaxtyping.install_import_hook("l2rec", "beartype.beartype")
+jaxtyping.install_import_hook("l2rec", "tests.checking.checked")
 
 from l2rec.types import Cases, Histories, Items  # noqa: E402  (after the hook, or its shapes go unchecked)
 from tests import worlds  # noqa: E402
+
+if TYPE_CHECKING:
+    from l2rec.data.prepared import Prepared
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +46,20 @@ def histories() -> Histories:
 def cases() -> Cases:
     """What the forty users did next."""
     return worlds.tiny_cases(users=40, items=30)
+
+
+@pytest.fixture(scope="session")
+def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The little world as `l2rec prepare` leaves it, split leave-last-out; to be read, not changed."""
+    from l2rec.data.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("world")
+    return prepare(worlds.write_log(folder / "log"), folder / "prepared").folder
+
+
+@pytest.fixture(scope="session")
+def prepared(prepared_folder: Path) -> "Prepared":
+    """The same in memory."""
+    from l2rec.data.prepared import load
+
+    return load(prepared_folder)
