@@ -115,7 +115,9 @@ def write_log(folder: Path, users: int = 40, items: int = 30, longest: int = 12,
         rows = csv.writer(file)
         rows.writerow(("user_id", "item_id", "timestamp"))
         for user, sequence in enumerate(sequences):
-            rows.writerows((f"u{user}", f"i{n}", start + 7919 * user + 3600 * p) for p, n in enumerate(sequence))
+            rows.writerows(
+                (f"u{user}", f"i{n}", start + 7919 * user % 72_001 + 3600 * p) for p, n in enumerate(sequence)
+            )
     catalogue = tiny_items(items)
     with (folder / "items.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
