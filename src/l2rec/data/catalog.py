@@ -10,12 +10,16 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from l2rec.data.columns import LONG_TEXT, Columns
-from l2rec.data.tables import ROW, JsonTable, Table, identifier
+from l2rec.data.lines import JsonTable
+from l2rec.data.tables import ROW, Table, identifier
 from l2rec.errors import DataError
 
 STEP = " > "
 _PATHS = ("category", "categories")
 _BLANKS = re.compile(r"\s+")
+_TAGS = re.compile(r"</?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|span|strong|table|td|tr|u|ul)\b[^<>]*>", re.I)
+# Some titles of Amazon's 2018 metadata are a piece of the page's script.
+_SCRIPT = "aPageStart"
 _SCHEMA = {"item_id": pl.String(), "title": pl.String(), "text": pl.String(), "attributes": pl.List(pl.String())}
 
 
@@ -80,6 +84,7 @@ def rows(table: Table, wanted: Sequence[str], key: str, bad_rows: str) -> tuple[
 
 def _described(row: dict[str, Any], columns: Columns, decoded: bool) -> tuple[str, str, str, list[str]]:
     title = cleaned(row[columns.title]) if columns.title != "none" else ""
+    title = "" if _SCRIPT in title else title
     cells = {name: value(row[name], name, decoded) for name in {*columns.text, *columns.item_attributes}}
     texts = [_cut(_written(cells[name]), columns.text_characters) for name in columns.text]
     tokens = [f"{name}={part}" for name in columns.item_attributes for part in _tokens(cells[name])]
@@ -87,11 +92,13 @@ def _described(row: dict[str, Any], columns: Columns, decoded: bool) -> tuple[st
 
 
 def cleaned(cell: Any) -> str:
-    """Returns a cell as one line of text: HTML entities resolved, every run of blanks one blank."""
+    """Returns a cell as one line of text: HTML entities resolved, HTML tags and runs of blanks one blank."""
     if cell is None:
         return ""
     text = str(cell)
-    return _BLANKS.sub(" ", html.unescape(text) if "&" in text else text).strip()
+    text = html.unescape(text) if "&" in text else text
+    text = _TAGS.sub(" ", text) if "<" in text else text
+    return _BLANKS.sub(" ", text).strip()
 
 
 def value(cell: Any, name: str, decoded: bool) -> Value:

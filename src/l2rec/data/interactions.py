@@ -44,7 +44,7 @@ def read(source: Source, folder: Path) -> Log:
     facts = _facts(checked)
     bad, name = facts["bad"] + lost, table.path.name
     if facts["bad"] and columns.bad_rows == "refuse":
-        raise DataError(_complaint(table, columns, facts["first_bad"]))
+        raise DataError(_complaint(table, columns, checked, facts["first_bad"]))
     if facts["rows"] == facts["bad"]:
         why = f"{bad} bad rows were dropped" if bad else "it has no rows"
         raise DataError(f"{name}: no events are left: {why}. Check the file and the columns' names.")
@@ -114,18 +114,16 @@ def _facts(checked: Path) -> dict[str, Any]:
     return pl.scan_parquet(checked).select(**facts).collect(engine="streaming").row(0, named=True)
 
 
-def _complaint(table: Table, columns: Columns, row: int) -> str:
-    """Says what is wrong with the first bad row; the slow reading is taken, since it happens once."""
-    frame, _ = table.patient(_wanted(columns), drop=True)
-    values = frame.filter(pl.col(ROW) == row).row(0, named=True)
-    place = table.place(row)
-    for name in (columns.user, columns.item):
-        if not str(values[name] if values[name] is not None else "").strip():
-            return f"{place}: {name}: empty. Fix the row, or pass --bad-rows drop."
-    form = "" if columns.time_format == "auto" else f" (--time-format {columns.time_format})"
-    time, rating = values[columns.time], values.get(columns.rating)
-    numeric = pl.Series([rating], dtype=pl.String, strict=False).cast(pl.Float32, strict=False).is_finite()[0]
-    if rating is not None and not numeric:
-        return f'{place}: {columns.rating} "{rating}": expected a number. Fix the row, or pass --rating none.'
-    expected = "expected seconds since 1970 or an ISO date"
-    return f'{place}: {columns.time} "{time}": {expected}{form}. Fix the row, or pass --time-format.'
+def _complaint(table: Table, columns: Columns, checked: Path, row: int) -> str:
+    """Says what is wrong with a bad row."""
+    problem = pl.scan_parquet(checked).filter(pl.col(ROW) == row).select("problem").collect().item()
+    name = (columns.user, columns.item, columns.time, columns.rating)[problem - 1]
+    value = table.value(row, name)
+    place = f"{table.place(row)}: {name}"
+    if not value.strip():
+        return f"{place}: empty. Fix the row, or pass --bad-rows drop."
+    if name == columns.rating:
+        return f'{place} "{value}": expected a number. Fix the row, or pass --rating none.'
+    form = columns.time_format
+    expected = "seconds since 1970 or an ISO date" if form == "auto" else f"what --time-format {form} says"
+    return f'{place} "{value}": expected {expected}. Fix the row, or pass --time-format.'

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from l2rec.data.columns import Columns
-from l2rec.data.sources import generic
+from l2rec.data.sources import amazon, generic, movielens, recbole
 from l2rec.data.sources._source import Source
 from l2rec.errors import DataError
 
@@ -20,6 +20,10 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
+    "movielens": Kind(movielens.present, movielens.read),
+    "amazon-2018": Kind(*amazon.of("amazon-2018")),
+    "amazon-2023": Kind(*amazon.of("amazon-2023")),
+    "recbole": Kind(recbole.present, recbole.read),
     "generic": Kind(generic.present, generic.read),
 }
 

@@ -7,8 +7,9 @@ from typing import Literal
 import polars as pl
 
 from l2rec.data.columns import Columns, resolved
+from l2rec.data.sources._open import table
 from l2rec.data.sources._source import Source
-from l2rec.data.tables import Table, table
+from l2rec.data.tables import Table
 from l2rec.errors import DataError
 
 LOGS = ("interactions", "events", "ratings", "reviews", "log")
