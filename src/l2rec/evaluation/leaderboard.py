@@ -1,0 +1,116 @@
+"""A comparison as a table of text, ready for a terminal, a file or the report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from l2rec.evaluation.comparison import Comparison, Contrast, Row
+from l2rec.evaluation.results import Estimate
+from l2rec.evaluation.significance import LEVEL
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text.
+
+    Attributes:
+        caption: What every number of the table is.
+        columns: Headings.
+        rows: As many cells as headings.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def leaderboard(comparison: Comparison, metrics: Sequence[str] = ("recall@10", "ndcg@10")) -> Table:
+    """Returns a row a label: the metrics, the tested one with its interval, and the test against the first rival.
+
+    Args:
+        comparison: What is shown.
+        metrics: Shown where measured; the tested metric is shown in any case.
+    """
+    shown = [name for name in metrics if name != comparison.metric and name in comparison.rows[0].metrics]
+    mixed = comparison.mixed()
+    percent = round(100 * LEVEL)
+    columns = ["model", *(["protocol"] if mixed else []), "seeds", *shown, comparison.metric, f"{percent} % interval"]
+    columns += ["against", "difference", "p (Holm)", "verdict"]
+    rows = [_cells(row, comparison, shown, mixed) for row in comparison.rows]
+    return Table(caption(comparison), tuple(columns), tuple(rows))
+
+
+def caption(comparison: Comparison) -> str:
+    """Returns what every number of the table is: data, held-out part, protocol and users."""
+    first = comparison.rows[0].origin
+    if comparison.mixed():
+        return "Rows of different protocols or data: each says its own, and they are not tested against each other."
+    row = comparison.rows[0]
+    cases = "" if row.cases == row.users else f", {row.cases:,} cases"
+    return f"{first.data}, {first.part}: {first.protocol}. {row.users:,} users{cases}."
+
+
+def _cells(row: Row, comparison: Comparison, shown: Sequence[str], mixed: bool) -> tuple[str, ...]:
+    chief = row.metrics[comparison.metric]
+    own = [row.origin.label, *([ground_name(row)] if mixed else []), str(len(row.seeds))]
+    own += [number(row.metrics[name].mean) if name in row.metrics else "-" for name in shown]
+    test = next((c for c in comparison.contrasts if c.label == row.origin.label and not mixed), None)
+    return (*own, with_spread(row, comparison.metric), bounds(chief), *_test(test))
+
+
+def _test(contrast: Contrast | None) -> tuple[str, str, str, str]:
+    if contrast is None:
+        return "-", "-", "-", "-"
+    difference, between, _, p = _measures(contrast)
+    return contrast.against, f"{difference} {between}", p, contrast.verdict
+
+
+def ground_name(row: Row) -> str:
+    """Returns data, part and protocol of a row."""
+    return f"{row.origin.data}, {row.origin.part}: {row.origin.protocol}"
+
+
+def contrasts_table(comparison: Comparison) -> Table:
+    """Returns a row a contrast, with both p values."""
+    columns = ("model", "against", f"difference in {comparison.metric}", f"{round(100 * LEVEL)} % interval")
+    rows = tuple((c.label, c.against, *_measures(c), c.verdict) for c in comparison.contrasts)
+    told = "Paired by user: percentile bootstrap interval, permutation test, Holm's correction over all rows."
+    return Table(told, (*columns, "p", "p (Holm)", "verdict"), rows)
+
+
+def _measures(contrast: Contrast) -> tuple[str, str, str, str]:
+    between = f"[{signed(contrast.low)}, {signed(contrast.high)}]"
+    return signed(contrast.difference), between, probability(contrast.p), probability(contrast.p_holm)
+
+
+def number(value: float) -> str:
+    """Returns a metric with four decimals and no leading zero, as the field prints it."""
+    return _bare(f"{value:.4f}")
+
+
+def signed(value: float) -> str:
+    """Returns a difference with its sign."""
+    return _bare(f"{value:+.4f}")
+
+
+def bounds(estimate: Estimate) -> str:
+    """Returns an interval."""
+    return f"[{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def with_spread(row: Row, metric: str) -> str:
+    """Returns the mean and, over several seeds, the standard deviation between them."""
+    mean = number(row.metrics[metric].mean)
+    return f"{mean} ± {number(row.spread[metric])}" if metric in row.spread else mean
+
+
+def probability(p: float) -> str:
+    """Returns a p value with three decimals, or `< .001`."""
+    if p < 0.001:
+        return "< .001"
+    return "1" if p >= 1 else _bare(f"{p:.3f}")
+
+
+def _bare(text: str) -> str:
+    """The text without a zero that leads the number."""
+    digits = text.lstrip("+-")
+    return text[: len(text) - len(digits)] + digits.removeprefix("0")
