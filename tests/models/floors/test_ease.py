@@ -63,7 +63,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for users in (6, 40):
         sequences = worlds.tiny_sequences(users, N)
         whole = scores_of(sequences)
-        monkeypatch.setattr("l2rec.models.floors.ease._BLOCK", 5)
+        monkeypatch.setattr("l2rec.models.floors.ease.BLOCK", 5)
         torch.testing.assert_close(scores_of(sequences), whole, rtol=1e-5, atol=1e-7)
         monkeypatch.undo()
 

@@ -1,16 +1,19 @@
 """Item-to-item links: the sparse table that three floors count, and the votes of a history along it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from scipy.sparse import coo_array, csr_array
+from jaxtyping import Bool, Float
+from scipy.sparse import coo_array, csr_array, vstack
 from torch import Tensor
 
 from l2rec.types import Batch, Histories
 
 Tables = dict[str, Tensor]
+BLOCK = 1024
+"""Rows of a table that are dense at a time."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,22 @@ def incidence(histories: Histories, items: int) -> csr_array:
     return had
 
 
-def strongest(links: csr_array, keep: int) -> csr_array:
-    """Returns the `keep` links of largest absolute value of every row; of equal ones, those to the lower numbers."""
-    rows = np.repeat(np.arange(links.shape[0]), np.diff(links.indptr))
-    order = np.lexsort((links.indices, -np.abs(links.data), rows))
-    place = np.arange(len(rows)) - links.indptr[rows]
-    chosen = order[place < keep]
-    return coo_array((links.data[chosen], (rows[chosen], links.indices[chosen])), shape=links.shape).tocsr()
+def strongest(blocks: Iterable[Float[Tensor, "_ N"]], items: int, keep: int) -> csr_array:
+    """Returns the `keep` links of largest absolute value of every row; of equal ones, those to the lower numbers.
+
+    Args:
+        blocks: The rows in order, some at a time, so that the whole table need never be dense.
+        items: N.
+        keep: Links a row, at most.
+    """
+    kept = [csr_array((0, items), dtype=np.float32)]
+    kept += [csr_array(block.where(_is_strongest(block.abs(), keep), 0.0).numpy()) for block in blocks]
+    return csr_array(vstack(kept))
+
+
+def _is_strongest(sizes: Float[Tensor, "block N"], keep: int) -> Bool[Tensor, "block N"]:
+    if keep >= sizes.shape[1]:
+        return torch.ones_like(sizes, dtype=torch.bool)
+    least = sizes.topk(keep, dim=1).values[:, -1:]
+    larger, equal = sizes > least, sizes == least
+    return larger | (equal & (equal.cumsum(1, dtype=torch.int32) <= keep - larger.sum(1, keepdim=True)))

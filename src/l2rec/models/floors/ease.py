@@ -1,7 +1,8 @@
 """EASE: the linear autoencoder over items that has a closed form."""
 
+from collections.abc import Iterator
+
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -10,10 +11,8 @@ from torch import Tensor
 
 from l2rec.config import ModelSettings
 from l2rec.models._base import Counter
-from l2rec.models.floors._links import Votes, elected, empty_tables, incidence, tables_of
+from l2rec.models.floors._links import BLOCK, Votes, elected, empty_tables, incidence, strongest, tables_of
 from l2rec.types import Batch, Histories, Items
-
-_BLOCK = 1024
 
 
 class Config(ModelSettings):
@@ -53,10 +52,10 @@ class Model(Counter):
         had = csr_array(had[:, known]).astype(np.float32)  # a count is exact below 2^24
         few_users = had.shape[0] < had.shape[1]
         inverse = _InverseByUsers(had, self.config.ridge) if few_users else _InverseByItems(had, self.config.ridge)
-        columns, weights = _strongest(inverse, min(self.config.links, len(known)))
-        cells = (np.repeat(known, columns.shape[1]), known[columns.ravel()])
+        weights = strongest(_weights(inverse), len(known), self.config.links).tocoo()
+        cells = (known[weights.row], known[weights.col])
         shape = (self.item_count, self.item_count)
-        self.tables = tables_of(coo_array((weights.ravel(), cells), shape=shape).tocsr(), histories)
+        self.tables = tables_of(coo_array((weights.data, cells), shape=shape).tocsr(), histories)
 
     def scores(self, batch: Batch) -> Float[Tensor, "B N"]:
         """See the base class."""
@@ -99,18 +98,11 @@ class _InverseByUsers:
         return block / self.ridge
 
 
-def _strongest(
-    inverse: _InverseByItems | _InverseByUsers, keep: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Returns the columns and values of the `keep` weights of largest absolute value of every row of B, M x keep."""
+def _weights(inverse: _InverseByItems | _InverseByUsers) -> Iterator[Float[Tensor, "block M"]]:
+    """Yields the rows of B, some at a time."""
     diagonal = inverse.diagonal()
-    columns = np.empty((len(diagonal), keep), dtype=np.int64)
-    weights = np.empty((len(diagonal), keep), dtype=np.float32)
-    for start in range(0, len(diagonal), _BLOCK):
-        block = -inverse.rows(start, start + _BLOCK) / diagonal
+    for start in range(0, len(diagonal), BLOCK):
+        block = -inverse.rows(start, start + BLOCK) / diagonal
         own = torch.arange(len(block))
         block[own, start + own] = 0
-        kept = block.abs().topk(keep, dim=1).indices
-        columns[start : start + _BLOCK] = kept.numpy()
-        weights[start : start + _BLOCK] = block.gather(1, kept).numpy()
-    return columns, weights
+        yield block

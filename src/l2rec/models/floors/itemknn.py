@@ -1,14 +1,16 @@
 """ItemKNN: the nearest neighbours of a history's items, by the cosine of who had them."""
 
-import numpy as np
+from collections.abc import Iterator
+
+import torch
 from jaxtyping import Float
 from pydantic import Field
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from l2rec.config import ModelSettings
 from l2rec.models._base import Counter
-from l2rec.models.floors._links import Votes, elected, empty_tables, incidence, strongest, tables_of
+from l2rec.models.floors._links import BLOCK, Votes, elected, empty_tables, incidence, strongest, tables_of
 from l2rec.types import Batch, Histories, Items
 
 
@@ -44,13 +46,19 @@ class Model(Counter):
     def count(self, histories: Histories) -> None:
         """See the base class."""
         had = incidence(histories, self.item_count)
-        shared = csr_array(had.T @ had)
-        users = shared.diagonal()
-        near = csr_array(shared - diags_array(users))
-        near.eliminate_zeros()
-        row = np.repeat(np.arange(self.item_count), np.diff(near.indptr))
-        near.data /= (users[row] * users[near.indices]) ** self.config.popularity_power + self.config.shrink
-        self.tables = tables_of(strongest(near, self.config.neighbours), histories)
+        links = strongest(self._near(had), self.item_count, self.config.neighbours)
+        self.tables = tables_of(links, histories)
+
+    def _near(self, had: csr_array) -> Iterator[Float[Tensor, "block N"]]:
+        """Yields the similarities of every item to all others, some items at a time."""
+        owners, users = csr_array(had.T), torch.from_numpy(had.sum(0)).float()
+        for start in range(0, self.item_count, BLOCK):
+            shared = torch.from_numpy((owners[start : start + BLOCK] @ had).toarray()).float()
+            popularity = torch.outer(users[start : start + BLOCK], users) ** self.config.popularity_power
+            near = shared / (popularity + self.config.shrink).clamp(min=1e-9)  # 0 / 0 for an item that nobody had
+            own = torch.arange(len(near))
+            near[own, start + own] = 0
+            yield near
 
     def scores(self, batch: Batch) -> Float[Tensor, "B N"]:
         """See the base class."""
