@@ -114,3 +114,24 @@ def _bare(text: str) -> str:
     """The text without a zero that leads the number."""
     digits = text.lstrip("+-")
     return text[: len(text) - len(digits)] + digits.removeprefix("0")
+
+
+def headline(comparison: Comparison) -> str:
+    """Returns in a sentence whether the best row is shown to be better than the strongest baseline, honestly."""
+    if comparison.mixed():
+        return "Rows of different protocols or data stand side by side; nothing is claimed."
+    best, name = comparison.rows[0], comparison.metric
+    strongest = next((row for row in comparison.rows if row.origin.baseline), None)
+    if strongest is None:
+        return f"{best.origin.label} has the highest {name}; there is no baseline in the table, so nothing is claimed."
+    if best is strongest:
+        return (
+            f"No model is above the strongest baseline, {best.origin.label} ({name} {number(best.metrics[name].mean)})."
+        )
+    pair = (best.origin.label, strongest.origin.label)
+    test = next(c for c in comparison.contrasts if (c.label, c.against) == pair)
+    difference, between, _, p = _measures(test)
+    measured = f"{name} {difference}, 95 % interval {between}, p (Holm) {p}"
+    if test.verdict == "better":
+        return f"{pair[0]} is better than the strongest baseline, {pair[1]}: {measured}."
+    return f"{pair[0]} is ahead of the strongest baseline, {pair[1]}, but is not shown to be better: {measured}."
