@@ -123,3 +123,15 @@ class Retriever(Learner):
     def scores(self, batch: Batch) -> Float[Tensor, "B N"]:
         """Returns the dot products of user and item vectors."""
         return self.user_vectors(batch) @ self.item_vectors().T
+
+
+class TextReader(ABC):
+    """A retriever that can also answer a query in words."""
+
+    @abstractmethod
+    def text_vectors(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
+        """Returns a preference vector for every text, to be multiplied with `item_vectors`.
+
+        Raises:
+            SettingError: the model was trained without what reads text.
+        """

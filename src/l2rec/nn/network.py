@@ -1,0 +1,138 @@
+"""The dual-view network: backbone with experts, item tower, projector and fusion in one place."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from l2rec.nn import bank, prompts, views
+from l2rec.nn.backbone import Backbone
+from l2rec.nn.fusion import Fusion
+from l2rec.nn.heads import ItemTower, Projector, running_mean
+from l2rec.nn.inject import DualView
+from l2rec.nn.router import Layout, Pools
+from l2rec.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The shape of a dual-view network.
+
+    Attributes:
+        pools: Experts of each block.
+        targets: Matrices that carry experts: `ffn`, `attention` or `all`.
+        scale: Factor of the experts' correction.
+        signals: What the routers read.
+        router_width: Width of their interaction.
+        projector_width: Hidden width of the projector.
+        views: `both`, `semantic` or `behavioural`.
+        inject: Whether item vectors stand in the text instead of in a view of their own.
+        fusion: `acf`, `mean` or `gate-less`.
+        dropout: On item vectors that go in and on view vectors that come out.
+        id_dropout: Probability that a training step sees an item without its ID.
+        temperature: Starting temperature of the cosine.
+    """
+
+    pools: Pools
+    targets: str
+    scale: float
+    signals: tuple[str, ...]
+    router_width: int
+    projector_width: int
+    views: str
+    inject: bool
+    fusion: str
+    dropout: float
+    id_dropout: float
+    temperature: float
+
+
+class Network(nn.Module):
+    """Everything of L2Rec that holds weights: backbone with experts, item tower, projector and fusion."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        frozen: Backbone,
+        text: Float[Tensor, "N Dt"],
+        trained: Bool[Tensor, " N"],
+        people: int,
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            plan: Shape of the parts.
+            frozen: The backbone; its layers are replaced in place.
+            text: Centred text vectors of the catalogue.
+            trained: True for an item with a training event.
+            people: Columns of a user's attribute vector.
+        """
+        super().__init__()
+        self.plan = plan
+        self.reader = DualView(frozen, plan.pools, plan.targets, plan.scale, plan.router_width, plan.signals)
+        self.tower = ItemTower(text, trained, frozen.width, plan.id_dropout)
+        self.projector = Projector(frozen.width, plan.projector_width, frozen.token_size(), plan.dropout)
+        self.people = nn.Linear(people, frozen.width, bias=False) if people else None
+        self.fusion = Fusion(frozen.width, plan.fusion)
+        self.dropout = nn.Dropout(plan.dropout)
+        self.log_temperature = nn.Parameter(torch.tensor(plan.temperature, device=text.device).log())
+
+    def user_state(self, items: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B L D"]:
+        """Returns the causal user state: mean of the item vectors so far, and who the user is."""
+        state = running_mean(items, batch.mask)
+        return state if self.people is None else state + self.people(batch.attributes).unsqueeze(1)
+
+    def rows(self, batch: Batch, tokens: prompts.Tokens) -> tuple[views.Rows, Float[Tensor, "B L D"]]:
+        """Returns what the backbone reads, and the user state after every item."""
+        items = self.tower(batch.items.flatten()).view(*batch.items.shape, -1)
+        state = self.user_state(items, batch)
+        inputs = self.projector(items)
+        behavioural = views.behavioural_rows(inputs, batch.mask, state)
+        if self.plan.views == "behavioural":
+            return behavioural, state
+        prompt = prompts.lay_out(tokens, batch.items, batch.mask)
+        words = self.reader.backbone.token_embedding(prompt.ids).float()
+        injected = inputs if self.plan.inject else None
+        semantic = views.semantic_rows(words, prompt, state, injected)
+        if self.plan.views == "semantic" or injected is not None:
+            return semantic, state
+        return views.side_by_side(semantic, behavioural), state
+
+    def read(self, rows: views.Rows) -> list[Float[Tensor, "B L D"]]:
+        """Returns the hidden states of the views that are on, at every item."""
+        hidden = self.reader(rows.embeddings, rows.visible, rows.positions, rows.user, rows.layout)
+        found = []
+        if rows.read is not None:
+            at = rows.read.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
+            found.append(hidden[:, rows.layout.slices[0]].gather(1, at))
+        if rows.layout.behavioural:
+            found.append(hidden[:, rows.layout.slices[1]])
+        return found
+
+    def project(self, hidden: list[Float[Tensor, "P D"]]) -> list[Float[Tensor, "P D"]]:
+        """Returns h'_v of the views that are on."""
+        first = 1 if self.plan.views == "behavioural" else 0
+        return [self.fusion.project(self.dropout(h), first + n) for n, h in enumerate(hidden)]
+
+    def fuse(self, projected: list[Float[Tensor, "P D"]], state: Float[Tensor, "P D"]) -> Float[Tensor, "P D"]:
+        """Returns the preference vectors."""
+        fused: Tensor = projected[0] if len(projected) == 1 else self.fusion(projected[0], projected[1], state)
+        return fused
+
+    def temperature(self) -> Float[Tensor, ""]:
+        """Returns the learnt temperature, kept above .01."""
+        return self.log_temperature.exp().clamp(min=0.01)
+
+    def adapted_pool(self, tokens: prompts.Tokens) -> Float[Tensor, "N D"]:
+        """Returns the catalogue's texts as the adapted backbone pools them; the item itself is the user state."""
+        base = self.tower().detach()
+
+        def encode(ids: Tensor, mask: Tensor, items: Tensor) -> Tensor:
+            words = self.reader.backbone.token_embedding(ids).float()
+            state = base[items.to(base.device)].unsqueeze(1).expand_as(words)
+            positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+            hidden: Tensor = self.reader(words, views.causal(mask), positions, state, Layout(ids.shape[1], 0))
+            return hidden
+
+        return bank.pooled(encode, tokens, base.device)
