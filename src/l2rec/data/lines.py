@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 import polars as pl
 
@@ -52,7 +52,7 @@ class TextTable(Table, ABC):
         return self.columns[: len(self.columns) - len(self.added)]
 
     @abstractmethod
-    def lines(self, text: IO[str]) -> Iterator[Line]:
+    def lines(self, text: io.TextIOWrapper) -> Iterator[Line]:
         """Yields the rows of the opened file, the header excluded, as `scan_clean` counts them."""
 
     @abstractmethod
@@ -135,7 +135,7 @@ class CsvTable(TextTable):
         )
         return frame.select(ROW, *wanted)
 
-    def lines(self, text: IO[str]) -> Iterator[Line]:
+    def lines(self, text: io.TextIOWrapper) -> Iterator[Line]:
         """See the base class."""
         csv.field_size_limit(_FIELD_CHARACTERS)
         reader = csv.reader(text, delimiter=self.separator, quoting=_quoting(self.quotes), strict=True)
@@ -172,7 +172,7 @@ class JsonTable(TextTable):
         schema = dict.fromkeys(wanted, pl.String())
         return pl.scan_ndjson(self.source(), schema=schema, row_index_name=ROW).select(ROW, *wanted)
 
-    def lines(self, text: IO[str]) -> Iterator[Line]:
+    def lines(self, text: io.TextIOWrapper) -> Iterator[Line]:
         """See the base class."""
         for number, line in enumerate(text, 1):
             if not line.strip():
@@ -203,7 +203,7 @@ class PatternTable(TextTable):
         """See the base class; polars knows no such separator, so that these files are always read line by line."""
         raise pl.exceptions.ComputeError(f"{self.path.name}: {', '.join(wanted)}: read it line by line")
 
-    def lines(self, text: IO[str]) -> Iterator[Line]:
+    def lines(self, text: io.TextIOWrapper) -> Iterator[Line]:
         """See the base class."""
         whole = re.compile(self.pattern)
         for number, line in enumerate(text, 1):
@@ -215,7 +215,7 @@ class PatternTable(TextTable):
 
 
 @contextmanager
-def opened(path: Path, encoding: str) -> Iterator[IO[str]]:
+def opened(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
     """Opens the file as text, a byte-order mark and gzip taken off.
 
     Raises:
@@ -224,9 +224,9 @@ def opened(path: Path, encoding: str) -> Iterator[IO[str]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Pass the path of a file or folder that is there.")
     mode = "utf-8-sig" if encoding == "utf-8" else encoding
-    opener = gzip.open if path.name.endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding=mode, newline="") as text:
+        raw = gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
+        with io.TextIOWrapper(raw, encoding=mode, newline="") as text:
             yield text
     except UnicodeDecodeError as error:
         byte = f"byte {error.object[error.start]:#04x}"

@@ -1,7 +1,7 @@
 """Puts the events in order and decides which of them are trained on, validated on and tested on."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from l2rec.errors import DataError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _SECOND = 1_000_000
-Numbers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.signedinteger[Any]]
 
 
 class SplitSettings(Settings):
