@@ -19,8 +19,8 @@ from l2rec.models._checkpoint import write_tensors
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.loop import Occasion, fit
 from l2rec.types import Batch, Loss
-from tests.training.learner import Config, Tiny, Validation
-from tests.worlds import tiny_histories, tiny_items
+from tests.training.learner import Tiny, Validation, tiny
+from tests.worlds import tiny_histories
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "open"}
 
@@ -60,8 +60,7 @@ def die_before_change(number: int, folder: Path) -> None:
 def train(scenario: dict[str, Any], kill: tuple[str, int] | None) -> None:
     """Trains or resumes the run of one scenario in this process."""
     folder = Path(scenario["folder"])
-    torch.manual_seed(0)
-    model = Mortal(Config.model_validate({"history": 8, **scenario.get("model", {})}), tiny_items(30))
+    model = tiny(Mortal, **scenario.get("model", {}))
     if kill is not None and kill[0] == "loss":
         model.losses_left = kill[1]
     if kill is not None and kill[0] == "file":

@@ -101,7 +101,7 @@ def _forward(setup: Setup, model: Learner, batch: Batch, seed: int) -> tuple[flo
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss: Loss = setup.step.objective(rows)
     model.readings.clear()
-    return float(loss.total), _bytes(list(kept.values()))
+    return loss.total.item(), _bytes(list(kept.values()))
 
 
 def _memory(model: Learner, activations: int) -> dict[str, int]:

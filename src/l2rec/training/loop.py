@@ -74,7 +74,7 @@ def fit(model: Learner, train: Histories, settings: TrainingSettings, occasion: 
                 if course.step % runlog.EVERY == 0 or course.place == steps:
                     log.write(runlog.step_line(course, rate, model.readings))
                     model.readings.clear()
-                if taken.asked:
+                if taken.asked or (interrupt.asked and processes.size == 1):
                     setup.save(model)
                     raise RunError(_interrupted(course, setup.checkpoints.folder))
                 if course.step % settings.checkpoint_every == 0 and course.place < steps:

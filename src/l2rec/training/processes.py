@@ -2,7 +2,6 @@
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -129,5 +128,5 @@ def _kind(device: str | None) -> str:
 def _rows(batch: Batch, rows: Tensor) -> Batch:
     targets = None if batch.targets is None else batch.targets[rows]
     target_mask = None if batch.target_mask is None else batch.target_mask[rows]
-    part = replace(batch, items=batch.items[rows], mask=batch.mask[rows], times=batch.times[rows])
-    return replace(part, attributes=batch.attributes[rows], targets=targets, target_mask=target_mask)
+    history = (batch.items[rows], batch.mask[rows], batch.times[rows])
+    return Batch(*history, batch.attributes[rows], targets, target_mask)
