@@ -1,0 +1,184 @@
+"""From settings to a trained run folder, on one page."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from l2rec.config import RunSettings, read_toml, validated
+from l2rec.data.prepared import Prepared
+from l2rec.errors import RunError
+from l2rec.models import Counter, Learner, Recommender
+from l2rec.models._checkpoint import save
+from l2rec.run import facts
+from l2rec.run.record import Run, validation
+from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data
+from l2rec.training.checkpoint import Checkpoints
+from l2rec.training.loop import Occasion, fit
+
+
+@dataclass(frozen=True)
+class Options:
+    """What describes the occasion and moves no result.
+
+    Attributes:
+        device: `cpu`, `cuda` or `mps`; the best there is where None.
+        resume: Whether to go on where a run in the same folder stopped; a finished run is taken as it is.
+        progress: Whether to show a progress bar on stderr.
+    """
+
+    device: str | None = None
+    resume: bool = False
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before its first step: everything that can be refused has been looked at.
+
+    Attributes:
+        settings: Every setting, defaults filled in.
+        prepared: The data.
+        model: The model, untrained.
+        device: Where it will be computed.
+    """
+
+    settings: RunSettings
+    prepared: Prepared
+    model: Recommender
+    device: torch.device
+
+    def described(self) -> dict[str, Any]:
+        """Returns what a person wants to know before the first step, as plain values."""
+        manifest = facts.manifest_of(self.settings, self.model, self.prepared, self.device)
+        cases = {part: len(self.prepared.cases(part)) for part in ("validation", "test")}
+        return {
+            "model": manifest.model,
+            "parameters": manifest.parameters,
+            "trainable": manifest.trainable,
+            "data": manifest.data,
+            "users": len(self.prepared.user_ids),
+            "items": len(self.prepared.items),
+            "training events": len(self.prepared.train.items),
+            "validation cases": cases["validation"],
+            "test cases": cases["test"],
+            "protocol": manifest.protocol,
+            "seed": manifest.seed,
+            "device": manifest.device,
+        }
+
+
+def plan(settings: RunSettings, device: str | None = None) -> Plan:
+    """Returns the run that the settings describe, before its first step; writes nothing.
+
+    Raises:
+        L2RecError: the settings, the data, the model or the device cannot be used as they are.
+    """
+    where = facts.device_of(device)
+    complete = resolved(settings)
+    prepared = open_data(settings.data)
+    torch.manual_seed(settings.seed)
+    model = build(complete, prepared.items, prepared.train.attributes.shape[1])
+    return Plan(complete, prepared, model, where)
+
+
+def settings_of(config: Path, overrides: Sequence[str] = ()) -> RunSettings:
+    """Returns the settings of a TOML file with `name=value` overrides laid over them.
+
+    Raises:
+        SettingError: the file cannot be read, or a setting is unknown, missing or out of range.
+    """
+    return validated(RunSettings, read_toml(config, overrides), "")
+
+
+def resolved(settings: RunSettings) -> RunSettings:
+    """Returns the settings with every default of the model filled in.
+
+    Raises:
+        SettingError: a setting of the model is unknown, missing or out of range.
+        ModelError: no model has that name.
+    """
+    name, config = model_config(settings)
+    return settings.model_copy(update={"model": {"name": name, **config.model_dump(mode="json")}})
+
+
+def train(settings: RunSettings | str | Path, folder: str | Path, options: Options | None = None) -> Run:
+    """Trains the model that the settings describe, writes the run folder and returns it.
+
+    Args:
+        settings: Everything that decides the result, or the TOML file that says it.
+        folder: The run folder; made where it is not there.
+        options: What describes the occasion.
+
+    Raises:
+        L2RecError: the settings, the data, the model or the folder cannot be used as they are.
+    """
+    settings = settings if isinstance(settings, RunSettings) else settings_of(Path(settings))
+    folder, options = Path(folder), options or Options()
+    before = _before(folder, resolved(settings), options.resume)
+    if before is not None and before.manifest.finished:
+        return Run(before)
+    run = plan(settings, options.device)
+    manifest = facts.manifest_of(run.settings, run.model, run.prepared, run.device)
+    RunFolder.write(folder, run.settings, manifest)
+    copy_ids(run.prepared, folder)
+    began = time.perf_counter()
+    if isinstance(run.model, Counter):
+        run.model.count(run.prepared.train)
+        save(run.model, folder)
+        seconds = time.perf_counter() - began
+    elif isinstance(run.model, Learner):
+        seconds = _fitted(run, folder, options)
+    final = manifest.model_copy(update={"finished": facts.now(), "seconds": round(seconds, 2)})
+    return Run(RunFolder.write(folder, run.settings, final))
+
+
+def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | None:
+    """Returns the run that the folder holds already and that may go on, or None where it holds none."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    if not resume:
+        raise RunError(f"{folder}: holds a run already. Pass --resume to go on with it, or --out for another folder.")
+    before = RunFolder.open(folder)
+    then, now = _flat(before.manifest.settings), _flat(settings.model_dump(mode="json"))
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            raise RunError(
+                f"{folder}: {name} was {then.get(name)} and now is {now.get(name)}. Go on with the run's own "
+                "config.toml, or pass --out for another folder."
+            )
+    return before
+
+
+def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{place}{name}.") if isinstance(value, dict) else {f"{place}{name}": value}
+    return flat
+
+
+def _fitted(run: Plan, folder: Path, options: Options) -> float:
+    """Trains a learner and returns the seconds that it took, earlier parts of the same run included."""
+    assert isinstance(run.model, Learner)
+    evaluation, cases = run.settings.evaluation, run.prepared.cases("validation")
+    occasion = Occasion(
+        folder=folder,
+        seed=run.settings.seed,
+        validate=lambda model: validation(model, cases, evaluation),
+        resume=options.resume and Checkpoints(folder / "last").newest() is not None,
+        progress=options.progress,
+        device=options.device,
+    )
+    return fit(run.model, run.prepared.train, run.settings.training, occasion).seconds
+
+
+def train_seeds(settings: RunSettings, folder: Path, seeds: Sequence[int], options: Options) -> list[Run]:
+    """Trains the same settings once a seed, in `folder/seed-0`, `folder/seed-1`, ...
+
+    Raises:
+        L2RecError: see `train`.
+    """
+    return [train(settings.model_copy(update={"seed": seed}), folder / f"seed-{seed}", options) for seed in seeds]

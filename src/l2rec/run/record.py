@@ -1,0 +1,185 @@
+"""A trained run: what it measures, what it recommends, and where it keeps that."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from l2rec import models
+from l2rec.config import EvaluationSettings, RunSettings
+from l2rec.errors import RunError
+from l2rec.evaluation import metrics
+from l2rec.evaluation.protocol import protocol_name
+from l2rec.evaluation.ranking import Rankings, rank
+from l2rec.evaluation.results import Measured, Origin, Results, measure
+from l2rec.models import Learner, Retriever
+from l2rec.models import Recommender as Model
+from l2rec.run import examples
+from l2rec.run.facts import device_of
+from l2rec.serving.folder import CONFIG, Manifest, RunFolder, write_text
+from l2rec.serving.recommender import Recommendation, Recommender
+from l2rec.types import Batch, Cases
+
+RESULTS = "results.json"
+RANKS = "ranks.parquet"
+BASELINE_ROOMS = ("floors", "ids")
+"""Rooms of models that the others are tested against."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that can be measured and asked.
+
+    Attributes:
+        folder: What lies on disk.
+    """
+
+    folder: RunFolder
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """Returns the run in a folder.
+
+        Raises:
+            RunError: there is none, or it was not trained to the end.
+        """
+        folder = RunFolder.open(Path(path))
+        if folder.manifest.finished is None:
+            raise RunError(
+                f"{path}: not trained to the end. Go on: l2rec train {Path(path) / CONFIG} --out {path} --resume"
+            )
+        return cls(folder)
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def manifest(self) -> Manifest:
+        """What decided the run beside its settings."""
+        return self.folder.manifest
+
+    @property
+    def settings(self) -> RunSettings:
+        """What decided the run."""
+        return self.folder.settings
+
+    @property
+    def label(self) -> str:
+        """What a table calls the run: its folder's name, or that of the folder with its seeds."""
+        path = self.path.resolve()
+        return path.parent.name if path.name == f"seed-{self.manifest.seed}" else path.name
+
+    def evaluate(self, part: str = "test", *, again: bool = False, device: str | None = None) -> Results:
+        """Returns what the run reaches on a part of its data; the test part is ranked once and then remembered.
+
+        Args:
+            part: `test`, or `validation` for choosing settings.
+            again: Whether to rank once more what is remembered.
+            device: `cpu`, `cuda` or `mps`; the best there is where None.
+
+        Raises:
+            DataError: the data cannot be read.
+            RunError: the data or the weights are not what they were.
+        """
+        if part == "test" and not again and (self.path / RESULTS).is_file():
+            return self.measured().results
+        prepared = self.folder.data()
+        model = self.folder.model(prepared.items, device_of(device))
+        cases = prepared.cases("validation" if part == "validation" else "test")
+        settings = self.settings.evaluation
+        origin = self._origin(protocol_name(prepared.split_name, settings), prepared.manifest.source, part)
+        rankings = ranked(model, cases, settings)
+        found = measure(rankings, cases, prepared.items, prepared.train.lengths(), settings, origin)
+        if part == "test":
+            examples.write(examples.examples_of(self.label, rankings, cases, prepared), self.path)
+            found.frame.write_parquet(self.path / RANKS)
+            write_text(self.path / RESULTS, found.results.model_dump_json(indent=2) + "\n")
+        return found.results
+
+    def measured(self) -> Measured:
+        """Returns what an earlier evaluation of the test part found, under the run's present label.
+
+        Raises:
+            RunError: there was none, or its files are damaged.
+        """
+        try:
+            results = Results.model_validate_json((self.path / RESULTS).read_text(encoding="utf-8"))
+            frame = pl.read_parquet(self.path / RANKS)
+        except FileNotFoundError:
+            raise RunError(f"{self.path}: not evaluated yet. Run: l2rec evaluate {self.path}") from None
+        except (OSError, ValueError, pl.exceptions.PolarsError):
+            again = f"l2rec evaluate {self.path} --again"
+            raise RunError(f"{self.path / RESULTS}: its results are damaged. Run: {again}") from None
+        origin = results.origin.model_copy(update={"label": self.label})
+        return Measured(results.model_copy(update={"origin": origin}), frame)
+
+    def _origin(self, protocol: str, data: str, part: str) -> Origin:
+        without_seed = {name: value for name, value in self.manifest.settings.items() if name != "seed"}
+        room = models.find(self.manifest.model).model.__module__.split(".")
+        return Origin(
+            label=self.label,
+            model=self.manifest.model,
+            seed=self.manifest.seed,
+            settings=sha256(json.dumps(without_seed, sort_keys=True).encode()).hexdigest(),
+            baseline=room[:2] == ["l2rec", "models"] and room[2] in BASELINE_ROOMS,
+            data=data,
+            fingerprint=self.manifest.fingerprint,
+            part=part,
+            protocol=protocol,
+        )
+
+    @cached_property
+    def recommender(self) -> Recommender:
+        """The run as something that answers."""
+        return Recommender.load(self.path)
+
+    def recommend(
+        self,
+        *,
+        user_id: str | None = None,
+        history: Sequence[str] | None = None,
+        text: str | None = None,
+        k: int = 10,
+    ) -> list[Recommendation]:
+        """Returns the best items for exactly one of a user, a history or a text; see `Recommender.recommend`."""
+        return self.recommender.recommend(user_id=user_id, history=history, text=text, k=k)
+
+
+def runs_in(path: Path) -> list[Run]:
+    """Returns the run in a folder, or the runs in its `seed-0`, `seed-1`, ...
+
+    Raises:
+        RunError: there is none, or one was not trained to the end.
+    """
+    seeds = sorted((p for p in path.glob("seed-*") if p.is_dir()), key=lambda p: (len(p.name), p.name))
+    return [Run.open(each) for each in seeds or [path]]
+
+
+def ranked(model: Model, cases: Cases, settings: EvaluationSettings) -> Rankings:
+    """Returns where a model in evaluation mode puts the targets of the cases."""
+    counts = model.token_counts if isinstance(model, Learner) else torch.ones(model.item_count, dtype=torch.long)
+    history = model.settings.history
+    return rank(_scorer(model), cases, history=history, token_counts=counts, settings=settings)
+
+
+def validation(model: Learner, cases: Cases, settings: EvaluationSettings) -> dict[str, float]:
+    """Returns every metric of a model on the validation cases; NDCG@10 among them whatever the cut-offs are."""
+    return metrics.means(ranked(model, cases, settings), tuple({*settings.cutoffs, 10}))
+
+
+def _scorer(model: Model) -> Callable[[Batch], Tensor]:
+    """Scores of a batch on the model's device; a retriever's item vectors are made once for all batches."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    if isinstance(model, Retriever):
+        with torch.no_grad():
+            vectors = model.item_vectors().T
+        return lambda batch: model.user_vectors(batch.to(device)) @ vectors
+    return lambda batch: model.scores(batch.to(device))

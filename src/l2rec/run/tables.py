@@ -1,0 +1,82 @@
+"""Runs beside each other: the comparison of run folders, and the report that a person reads."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from l2rec.evaluation import report
+from l2rec.evaluation.comparison import CHIEF, Comparison, compare
+from l2rec.evaluation.report import ReportData, TrainingLog, read_log
+from l2rec.run import examples
+from l2rec.run.record import Run, runs_in
+
+LOG = "log.jsonl"
+
+
+def compared(paths: Sequence[Path], metric: str = CHIEF, against: Sequence[str] = ()) -> Comparison:
+    """Returns the table of run folders; a folder with `seed-0`, `seed-1`, ... is one row.
+
+    Raises:
+        RunError: a folder holds no evaluated run, or the runs cannot be compared.
+    """
+    return compare([run.measured() for run in _runs(paths)], metric=metric, against=against)
+
+
+def write_report(paths: Sequence[Path], out: Path, comparison: Comparison | None = None) -> Path:
+    """Writes `report.html` on run folders and returns its path.
+
+    Args:
+        paths: The run folders.
+        out: The file to write.
+        comparison: Their table; made anew where not given.
+
+    Raises:
+        RunError: a folder holds no evaluated run, or the runs cannot be compared.
+    """
+    runs = _runs(paths)
+    table = comparison or compared(paths)
+    logs = {_name(run, runs): _log(run, _name(run, runs), table.metric) for run in runs}
+    found = [log for log in logs.values() if log is not None]
+    routed = next((log for log in found if log.routing), None)
+    fused = next((log for log in found if log.fusion), None)
+    data = ReportData(
+        title=" · ".join(row.origin.label for row in table.rows),
+        comparison=table,
+        losses=tuple(log.loss for log in found if log.loss.points),
+        validations=tuple(log.validation for log in found if log.validation.points),
+        routing=routed.routing if routed else (),
+        fusion=fused.fusion if fused else {},
+        examples=tuple(examples.merged([examples.read(run.path, run.label) for run in runs])),
+        facts=_facts(runs),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return report.write(data, out)
+
+
+def _runs(paths: Sequence[Path]) -> list[Run]:
+    return [run for path in paths for run in runs_in(path)]
+
+
+def _name(run: Run, runs: Sequence[Run]) -> str:
+    """The label, with the seed where the label has several."""
+    several = sum(other.label == run.label for other in runs) > 1
+    return f"{run.label}, seed {run.manifest.seed}" if several else run.label
+
+
+def _log(run: Run, name: str, metric: str) -> TrainingLog | None:
+    path = run.path / LOG
+    return read_log(path, name, metric) if path.is_file() else None
+
+
+def _facts(runs: Sequence[Run]) -> dict[str, str]:
+    manifest = runs[0].manifest
+    versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+    seconds = ", ".join(f"{_name(run, runs)} {run.manifest.seconds or 0:.0f} s" for run in runs)
+    return {
+        "data": f"{manifest.data}, fingerprint {manifest.fingerprint[:12]}",
+        "commit": manifest.commit or "none",
+        "versions": versions,
+        "machine": f"{platform.system()} {platform.machine()}, {manifest.device}",
+        "training": seconds,
+        "finished": manifest.finished or "not yet",
+    }

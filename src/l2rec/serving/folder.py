@@ -1,0 +1,214 @@
+"""What a run folder says: settings, manifest and ids; enough to build its model again and to serve it."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from pydantic import ValidationError
+
+from l2rec import models
+from l2rec.config import RunSettings, Settings, cache_folder, read_toml, to_toml, validated
+from l2rec.data import sample
+from l2rec.data.ids import Ids
+from l2rec.data.prepared import Prepared
+from l2rec.data.prepared import load as load_prepared
+from l2rec.errors import RunError, SettingError
+from l2rec.models import Recommender
+from l2rec.models._checkpoint import load
+from l2rec.types import Items
+
+CONFIG = "config.toml"
+MANIFEST = "manifest.json"
+IDS = "ids"
+FORMAT = 1
+
+
+class Manifest(Settings):
+    """What decided a run beside its settings; written before the first step."""
+
+    format: int
+    """Version of the folder's layout."""
+    model: str
+    """The model's name."""
+    protocol: str
+    """How its results are counted."""
+    data: str
+    """The prepared folder's absolute path when the run began."""
+    fingerprint: str
+    """The prepared folder's fingerprint."""
+    attributes: int
+    """Columns of a user's attribute vector."""
+    seed: int
+    """Seed of weights, batches and dropout."""
+    parameters: int
+    """Numbers that the model holds, frozen ones included."""
+    trainable: int
+    """Numbers that the gradient moves."""
+    backbone: str | None = None
+    """SHA-256 of the frozen language model's weights, where the model has one."""
+    settings: dict[str, Any]
+    """Every setting as it was resolved, defaults included."""
+    versions: dict[str, str]
+    """Version of Python and of every package that can move a number."""
+    device: str
+    """Where it was computed."""
+    commit: str | None = None
+    """Commit of the working tree that it ran in, if there is one; `+` behind it says that files had changed."""
+    started: str
+    """When it began, ISO 8601 in UTC."""
+    finished: str | None = None
+    """When its weights were final; None while it runs or where it was cut off."""
+    seconds: float | None = None
+    """Seconds of training, in all its parts."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk.
+
+    Attributes:
+        path: The folder.
+        settings: What decided the result.
+        manifest: What else did.
+    """
+
+    path: Path
+    settings: RunSettings
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Returns the run in `path`.
+
+        Raises:
+            RunError: there is none, it is half written, or another version of l2rec wrote it.
+            SettingError: its config.toml was changed to something that is no setting.
+        """
+        if not (path / MANIFEST).is_file():
+            raise RunError(f"{path}: no run in this folder ({MANIFEST} is missing). Train one: l2rec train CONFIG.")
+        try:
+            told = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest = Manifest.model_validate(told)
+        except (ValueError, ValidationError):
+            raise RunError(f"{path / MANIFEST}: not a run's manifest. Train the run again.") from None
+        if manifest.format != FORMAT:
+            raise RunError(f"{path}: layout {manifest.format}, this l2rec reads {FORMAT}. Train the run again.")
+        settings = validated(RunSettings, read_toml(path / CONFIG), "")
+        return cls(path, settings, manifest)
+
+    @classmethod
+    def write(cls, path: Path, settings: RunSettings, manifest: Manifest) -> "RunFolder":
+        """Writes settings and manifest and returns the folder."""
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / CONFIG, to_toml(settings.model_dump(mode="json")))
+        told = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        write_text(path / MANIFEST, told + "\n")
+        return cls(path, settings, manifest)
+
+    def catalogue(self) -> tuple[Items, Ids]:
+        """Returns the catalogue that the run was trained on, and its outside ids.
+
+        Raises:
+            DataError: the copy in the folder is missing or damaged.
+        """
+        return read_catalogue(self.path / IDS)
+
+    def data(self) -> Prepared:
+        """Returns the prepared data that the run was trained on.
+
+        Raises:
+            DataError: the data cannot be read.
+            RunError: the data is not what it was.
+        """
+        data = open_data("sample" if self.settings.data == "sample" else self.manifest.data)
+        if data.manifest.fingerprint != self.manifest.fingerprint:
+            raise RunError(
+                f"{data.folder}: fingerprint {data.manifest.fingerprint[:12]}, the run {self.path} was trained on "
+                f"{self.manifest.fingerprint[:12]}. Prepare the data as it was, or train again."
+            )
+        return data
+
+    def model(self, items: Items, device: torch.device) -> Recommender:
+        """Returns the trained model, ready to score.
+
+        Raises:
+            RunError: the weights are missing, changed, or do not fit.
+        """
+        model = build(self.settings, items, self.manifest.attributes)
+        load(model, self.path)
+        return model.to(device).eval()
+
+
+def copy_ids(prepared: Prepared, folder: Path) -> None:
+    """Copies the tables of items and users, which know numbers, ids and titles, into a run folder."""
+    (folder / IDS).mkdir(parents=True, exist_ok=True)
+    for name in ("items.parquet", "users.parquet"):
+        shutil.copyfile(prepared.folder / name, folder / IDS / name)
+
+
+def read_catalogue(folder: Path) -> tuple[Items, Ids]:
+    """Returns the catalogue of a folder with `items.parquet`, and its outside ids.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        table = pl.read_parquet(folder / "items.parquet")
+        attributes = tuple(tuple(tokens) for tokens in table["attributes"].to_list())
+        counts = torch.tensor(table["count"].to_numpy())
+        return Items(tuple(table["text"]), tuple(table["title"]), attributes, counts), Ids.of(
+            table["item_id"].to_list()
+        )
+    except (OSError, pl.exceptions.PolarsError):
+        raise RunError(f"{folder / 'items.parquet'}: missing or damaged. Train the run again.") from None
+
+
+def open_data(name: str) -> Prepared:
+    """Returns the prepared data in a folder, or the bundled sample, prepared in the cache, for `sample`.
+
+    Raises:
+        DataError: the folder holds no prepared data, or it was changed.
+    """
+    if name == "sample":
+        return sample.load_or_prepare(cache_folder() / "sample")
+    return load_prepared(Path(name))
+
+
+def build(settings: RunSettings, items: Items, attributes: int) -> Recommender:
+    """Returns the untrained model that the settings describe.
+
+    Raises:
+        SettingError: a setting of the model is unknown, missing or out of range.
+        ModelError: no model has that name.
+    """
+    name, config = model_config(settings)
+    return models.find(name).model(config, items, attributes)
+
+
+def model_config(settings: RunSettings) -> tuple[str, Any]:
+    """Returns the model's name and its own settings, checked.
+
+    Raises:
+        SettingError: the name or a setting is missing, unknown or out of range.
+        ModelError: no model has that name.
+    """
+    values = dict(settings.model)
+    name = values.pop("name", None)
+    if not isinstance(name, str):
+        raise SettingError('model.name: missing. Set it in the TOML file, e.g. [model] name = "sasrec"')
+    return name, validated(models.find(name).config, values, "model")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file at once or not at all."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).chmod(0o644)
+    Path(name).replace(path)

@@ -1,0 +1,169 @@
+"""Answers from a run folder: outside ids and titles in, outside ids and titles out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from l2rec import models
+from l2rec.data.ids import Ids
+from l2rec.data.prepared import Prepared
+from l2rec.errors import ModelError, SettingError
+from l2rec.evaluation.ranking import best
+from l2rec.models import Recommender as Model
+from l2rec.models import Retriever, TextReader
+from l2rec.serving.folder import RunFolder
+from l2rec.types import Batch, Items
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One place of a list.
+
+    Attributes:
+        item_id: The item's outside id.
+        title: What a person is shown.
+        score: The model's own score; comparable within one list only.
+    """
+
+    item_id: str
+    title: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """A trained run that answers; needs the run folder, and the prepared data only for `user_id`.
+
+    Attributes:
+        folder: The run.
+        items: The catalogue.
+        item_ids: The catalogue's outside ids.
+        model: The trained model, in evaluation mode.
+        device: Where it computes.
+    """
+
+    folder: RunFolder
+    items: Items
+    item_ids: Ids
+    model: Model
+    device: torch.device
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> "Recommender":
+        """Returns the recommender of a run folder.
+
+        Raises:
+            RunError: the folder holds no finished run, or its files were changed.
+        """
+        folder = RunFolder.open(Path(path))
+        items, item_ids = folder.catalogue()
+        where = torch.device(device)
+        return cls(folder, items, item_ids, folder.model(items, where), where)
+
+    def recommend(
+        self,
+        *,
+        user_id: str | None = None,
+        history: Sequence[str] | None = None,
+        text: str | None = None,
+        k: int = 10,
+    ) -> list[Recommendation]:
+        """Returns the best items, best first, for exactly one of a user, a history or a text.
+
+        Args:
+            user_id: A user of the run's data; everything that the data knows of the user is the history.
+            history: Item ids, oldest first; may be empty.
+            text: What is wanted, in words; only some models can read it.
+            k: Length of the list.
+
+        Raises:
+            DataError: an id is unknown.
+            ModelError: the model cannot read text.
+            SettingError: none or several of the three are given, or `k` is below 1.
+            RunError: `user_id` is given and the run's data has gone or changed.
+        """
+        if sum(asked is not None for asked in (user_id, history, text)) != 1:
+            raise SettingError("recommend: pass exactly one of user_id, history and text.")
+        if k < 1:
+            raise SettingError(f"recommend: k {k}: below 1. Ask for a list of 1 or more items.")
+        if text is not None:
+            return self._listed(self._text_scores(text), [], k)
+        if user_id is not None:
+            user = self.data.user_ids.number(user_id)
+            numbers = latest(self.data, user).tolist()
+            return self._listed(self.scores(numbers, self.data.train.attributes[user]), numbers, k)
+        numbers = self.item_ids.numbers(history or ())
+        return self._listed(self.scores(numbers), numbers, k)
+
+    def scores(self, numbers: Sequence[int], attributes: Float[Tensor, " A"] | None = None) -> Float[Tensor, " N"]:
+        """Returns the score of every item for a history of item numbers, oldest first; it may be empty.
+
+        Args:
+            numbers: The history.
+            attributes: The user's attribute vector; zeros where not given.
+        """
+        kept = torch.tensor(list(numbers)[-self.model.settings.history :], dtype=torch.long)
+        width = max(1, len(kept))
+        items = torch.zeros(1, width, dtype=torch.long)
+        items[0, : len(kept)] = kept
+        place = torch.arange(width)[None]
+        people = torch.zeros(self.model.attribute_count) if attributes is None else attributes
+        batch = Batch(items, place < len(kept), place, people[None]).to(self.device)
+        with torch.inference_mode():
+            if isinstance(self.model, Retriever):
+                return (self.model.user_vectors(batch) @ self._item_vectors.T)[0].float().cpu()
+            return self.model.scores(batch)[0].float().cpu()
+
+    @cached_property
+    def data(self) -> Prepared:
+        """The prepared data that the run was trained on.
+
+        Raises:
+            RunError: it has gone or changed.
+        """
+        return self.folder.data()
+
+    @cached_property
+    def _item_vectors(self) -> Float[Tensor, "N D"]:
+        assert isinstance(self.model, Retriever)
+        with torch.inference_mode():
+            return self.model.item_vectors()
+
+    def _text_scores(self, text: str) -> Float[Tensor, " N"]:
+        if not text.strip():
+            raise SettingError("recommend: the text is empty. Say in words what is wanted.")
+        if not (isinstance(self.model, TextReader) and isinstance(self.model, Retriever)):
+            able = [name for name in models.names() if issubclass(models.find(name).model, TextReader)]
+            raise ModelError(
+                f"{self.folder.path}: {self.folder.manifest.model} cannot read text. "
+                f"Pass a user or a history, or a run of a model that can: {', '.join(able) or 'none is installed'}."
+            )
+        with torch.inference_mode():
+            return (self.model.text_vectors((text,)) @ self._item_vectors.T)[0].float().cpu()
+
+    def _listed(self, scores: Float[Tensor, " N"], seen: Sequence[int], k: int) -> list[Recommendation]:
+        if self.folder.settings.evaluation.mask_seen:
+            scores = scores.index_fill(0, torch.tensor(sorted(set(seen)), dtype=torch.long), -torch.inf)
+        order, values = best(scores[None], min(k, len(scores)))
+        found = zip(order[0].tolist(), values[0].tolist(), strict=True)
+        return [
+            Recommendation(self.item_ids.id(number), self.items.titles[number], score)
+            for number, score in found
+            if score > -torch.inf
+        ]
+
+
+def latest(prepared: Prepared, user: int) -> Int[Tensor, " L"]:
+    """Returns the item numbers of everything that prepared data knows of a user, oldest first."""
+    known = prepared.train.sequence(user)
+    for part in ("validation", "test"):
+        cases = prepared.cases(part)
+        for row in (cases.users == user).nonzero()[:, 0].tolist():
+            sequence = torch.cat((cases.histories.sequence(row), cases.targets[row : row + 1]))
+            known = sequence if len(sequence) > len(known) else known
+    return known
