@@ -17,6 +17,8 @@ from l2rec.evaluation.slices import NAMES
 
 _MOST = 6
 """Rows in the chart of slices, the best ones; the table has all."""
+_FEWEST = 10
+"""Users that a slice needs to be drawn; the interval of fewer says nothing. The table has all."""
 _GLYPHS = dict(zip(MARKERS, "●■◆▲▼✚✖", strict=True))
 
 
@@ -68,7 +70,8 @@ def page(data: ReportData) -> str:
         data=data,
         style=Markup(environment.get_template("report.css").render()),
         headline=leaderboard.headline(data.comparison),
-        board=leaderboard.leaderboard(data.comparison, tuple(rows[0].metrics)),
+        board=leaderboard.leaderboard(data.comparison),
+        metrics=metrics_table(rows),
         board_figure=_board_figure(data),
         contrasts=leaderboard.contrasts_table(data.comparison),
         slices_figure=_slices_figure(shown, data.comparison.metric),
@@ -103,13 +106,22 @@ def _board_figure(data: ReportData) -> Figure:
 
 
 def _slices_figure(rows: Sequence[Row], metric: str) -> Figure | None:
-    names = [name for name in NAMES if all(row.slices[name].cases for row in rows)]
+    names = [name for name in NAMES if all(row.slices[name].users >= _FEWEST for row in rows)]
     if not names:
         return None
     told = f"{metric} of the best {len(rows)} rows in the slices {', '.join(names)}; the table below has the numbers."
-    empty = [name for name in NAMES if name not in names]
-    caption = f"{metric} and its 95 % interval by kind of case." + (f" No case: {', '.join(empty)}." if empty else "")
+    few = [name for name in NAMES if name not in names]
+    caption = f"{metric} and its 95 % interval by kind of case."
+    caption += f" Fewer than {_FEWEST} users, so not drawn: {', '.join(few)}." if few else ""
     return Figure(Markup(charts.by_slice(rows, names, metric, "slices")), told, caption)
+
+
+def metrics_table(rows: Sequence[Row]) -> Table:
+    """Returns every metric of every row with its interval."""
+    names = list(rows[0].metrics)
+    body = [tuple(f"{leaderboard.with_spread(r, n)} {leaderboard.bounds(r.metrics[n])}" for n in names) for r in rows]
+    caption = "Means over users with 95 % bootstrap intervals; ± is the standard deviation between seeds."
+    return Table(caption, ("model", *names), tuple((r.origin.label, *own) for r, own in zip(rows, body, strict=True)))
 
 
 def slices_table(rows: Sequence[Row], metric: str) -> Table:

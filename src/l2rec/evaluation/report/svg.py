@@ -12,13 +12,13 @@ SERIES = tuple(f"#a0a00{number}" for number in range(7))
 """Stand for the page's series colours."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 """One a series, as colour alone must not tell."""
-_WIDTH = 5.0
+_WIDTH = 4.5
 """Inches: the text of a chart this wide reads in half a desktop window and on a phone."""
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "l2rec",
     "text.parse_math": False,
-    "font.size": 9.5,
+    "font.size": 9,
     "font.family": "DejaVu Sans",
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -26,7 +26,7 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 9.5,
+    "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "grid.color": RULE,
     "grid.linewidth": 0.6,
@@ -44,7 +44,7 @@ def chart(draw: Callable[[Any], None], height: float, name: str) -> str:
 
     Args:
         draw: Gets the axes; colours are taken from `INK`, `RULE` and `SERIES`.
-        height: In inches, the width being 5.
+        height: In inches, the width being 4.5.
         name: Prefix of the ids within, unique on the page.
     """
     import matplotlib as mpl
