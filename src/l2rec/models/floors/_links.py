@@ -33,7 +33,7 @@ class Votes:
         mask = batch.mask.cpu()
         age = mask.sum(1, keepdim=True) - mask.cumsum(1)
         row, column = (mask & (age < self.last)).nonzero(as_tuple=True)
-        weights = self.decay ** age[row, column].double().numpy()
+        weights = np.power(self.decay, age[row, column].numpy()).astype(np.float32)
         chosen = batch.items.cpu()[row, column].numpy()
         return coo_array((weights, (row.numpy(), chosen)), shape=(len(batch), items)).tocsr()
 
@@ -71,7 +71,7 @@ def elected(votes: csr_array, tables: Tables, prior: float) -> Float[Tensor, "B 
         tables: What `tables_of` returned.
         prior: What the most popular item gets on top; the others get their share of it by events.
     """
-    linked = torch.from_numpy((votes @ links_of(tables)).toarray()).float()
+    linked = torch.from_numpy((votes @ links_of(tables)).toarray())
     return linked + prior * tables["events"] / tables["events"].max().clamp(min=1)
 
 

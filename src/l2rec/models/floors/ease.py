@@ -22,7 +22,7 @@ class Config(ModelSettings):
     """L2 penalty on the weights, in users."""
     links: int = Field(default=500, ge=1)
     """Weights of largest absolute value that are kept of each item; bounds the file and the time of a score."""
-    decay: float = Field(default=1.0, gt=0, le=1)
+    decay: float = Field(default=0.8, gt=0, le=1)
     """Vote of an item relative to that of the next younger one; 1 is the paper's rule without order."""
     prior: float = Field(default=1e-6, ge=0)
     """Score that popularity alone gives the most popular item; orders what no weight reaches."""

@@ -23,7 +23,7 @@ class Config(ModelSettings):
     """Users added to the denominator, so that a similarity that rests on few users is small."""
     popularity_power: float = Field(default=0.5, ge=0)
     """Power of an item's users in the denominator: 0.5 is the cosine, more leans to rare items."""
-    decay: float = Field(default=1.0, gt=0, le=1)
+    decay: float = Field(default=0.8, gt=0, le=1)
     """Vote of an item relative to that of the next younger one; 1 is the classical rule without order."""
     prior: float = Field(default=1e-6, ge=0)
     """Score that popularity alone gives the most popular item; orders what no neighbour reaches."""

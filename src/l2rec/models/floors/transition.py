@@ -4,6 +4,7 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from jaxtyping import Float
 from pydantic import Field
 from scipy.sparse import coo_array, csr_array, diags_array
@@ -26,11 +27,11 @@ class Config(ModelSettings):
     """Weight of a link against the order of time, relative to one along it."""
     decay: float = Field(default=0.7, gt=0, le=1)
     """Vote of an item relative to that of the next younger one."""
-    out_power: float = Field(default=0.5, ge=0)
+    out_power: float = Field(default=0.3, ge=0)
     """Power of the weight that leaves an item, by which its links are divided."""
-    in_power: float = Field(default=0.5, ge=0)
+    in_power: float = Field(default=0.05, ge=0)
     """Power of the weight that reaches an item, by which the links to it are divided."""
-    attribute_weight: float = Field(default=0.05, ge=0)
+    attribute_weight: float = Field(default=0.1, ge=0)
     """Weight of the cosine of IDF-weighted attributes, relative to a transition score of 1."""
     prior: float = Field(default=1e-6, ge=0)
     """Score that popularity alone gives the most popular item; orders what no link reaches."""
@@ -63,8 +64,8 @@ class Model(Counter):
         votes = self.votes.of(batch, self.item_count)
         scores = elected(votes, self.tables, self.config.prior)
         if self.config.attribute_weight:
-            alike = (votes @ self.features @ self.features.T).toarray()
-            scores += self.config.attribute_weight * scores.new_tensor(alike)
+            alike = torch.from_numpy((votes @ self.features @ self.features.T).toarray())
+            scores.add_(alike, alpha=self.config.attribute_weight)
         return scores.to(batch.items.device)
 
 
@@ -103,7 +104,7 @@ def idf_vectors(attributes: tuple[tuple[str, ...], ...]) -> csr_array:
     vectors = coo_array((idf[column], (owner, column)), shape=(len(tokens), len(numbers))).tocsr()
     vectors.eliminate_zeros()
     norms = np.sqrt(vectors.multiply(vectors).sum(1))
-    return csr_array(diags_array(_inverse_power(norms, 1.0)) @ vectors)
+    return csr_array(diags_array(_inverse_power(norms, 1.0)) @ vectors).astype(np.float32)
 
 
 def _inverse_power(values: npt.NDArray[np.float64], power: float) -> npt.NDArray[np.float64]:
