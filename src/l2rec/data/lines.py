@@ -225,8 +225,10 @@ def opened(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
         raise DataError(f"{path}: no such file. Pass the path of a file or folder that is there.")
     mode = "utf-8-sig" if encoding == "utf-8" else encoding
     try:
-        raw = gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
-        with io.TextIOWrapper(raw, encoding=mode, newline="") as text:
+        with (
+            gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as raw,
+            io.TextIOWrapper(raw, encoding=mode, newline="") as text,
+        ):
             yield text
     except UnicodeDecodeError as error:
         byte = f"byte {error.object[error.start]:#04x}"
