@@ -97,7 +97,7 @@ def _forward(setup: Setup, model: Learner, batch: Batch, seed: int) -> tuple[flo
 
     rows, _ = setup.processes.shard(batch)
     model.train()
-    sow(seed, 0, setup.processes.rank)
+    sow(seed, 0, setup.processes.rank, setup.processes.device)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss: Loss = setup.step.objective(rows)
     model.readings.clear()

@@ -57,7 +57,7 @@ def fit(model: Learner, train: Histories, settings: TrainingSettings, occasion: 
             model.train()
             while course.place < steps:
                 begun = time.perf_counter()
-                sow(occasion.seed, course.step, processes.rank)
+                sow(occasion.seed, course.step, processes.rank, processes.device)
                 rate = learning_rate(settings, course.share(steps, settings.epochs))
                 first = course.place * settings.accumulate
                 window = batches[first : first + settings.accumulate]

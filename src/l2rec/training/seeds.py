@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 
-def sow(seed: int, step: int, rank: int = 0) -> None:
-    """Seeds python, numpy and torch on every device for one step of one process.
+def sow(seed: int, step: int, rank: int, device: torch.device) -> None:
+    """Seeds python, numpy and torch for one step of one process.
 
     A run that is resumed at a step therefore drops out what an uninterrupted run drops out there, on any number of
     processes, whatever a validation in between drew; no generator's state has to be stored.
@@ -17,13 +17,12 @@ def sow(seed: int, step: int, rank: int = 0) -> None:
         seed: The run's seed.
         step: Steps done so far.
         rank: Number of the process; each draws its own.
+        device: Where it computes.
     """
     number = int.from_bytes(blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest(), "big")
     random.seed(number)
     np.random.seed(number & 0xFFFF_FFFF)
-    # Not torch.manual_seed: where a device is not in use it takes a millisecond to note the seed for later, for ever.
+    # Not torch.manual_seed: for a device that is not in use it spends a millisecond on a note that it keeps for ever.
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(number)
-    if torch.backends.mps.is_available():
-        torch.mps.manual_seed(number)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(number)
