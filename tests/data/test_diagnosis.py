@@ -77,6 +77,8 @@ def test_the_cases_are_counted_one_by_one(part: str, tmp_path: Path) -> None:
     new = [not len(prepared.train.sequence(int(user))) for user in cases.users]
     assert found["new_user_share"] == pytest.approx(np.mean(new))
     assert 0 < found["new_user_share"] < 1
+    assert diagnose(prepared).users < len(prepared.user_ids)
+    assert diagnose(prepared).history.least >= 1
     again = [int(cases.targets[row]) in cases.histories.sequence(row).tolist() for row in rows]
     assert found["repeat_share"] == pytest.approx(np.mean(again))
     assert 0 < found["repeat_share"] < 1

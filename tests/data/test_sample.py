@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from l2rec.data import sample
+from l2rec.data.splits import SplitSettings
+from l2rec.errors import DataError
 
 OFFICIAL = {
     "ratings.csv": (2_483_723, 100_836),
@@ -45,3 +47,30 @@ def test_the_sample_lies_inside_the_package() -> None:
     assert package.name == "l2rec"
     assert sample.path().is_relative_to(package)
     assert sum(f.stat().st_size for f in sample.path().iterdir()) < 1_100_000
+
+
+def test_the_sample_is_prepared_once_and_again_when_damaged_or_divided_otherwise(tmp_path: Path) -> None:
+    cache = tmp_path / "sample"
+    first = sample.load_or_prepare(cache)
+    counts = first.manifest.counts
+    assert first.manifest.source_kind == "movielens"
+    assert (len(first.user_ids), len(first.items)) == (610, 9_742)
+    assert counts.train_events + counts.validation_events + counts.test_events == 100_836
+    toy_story = first.item_ids.number("1")
+    assert first.items.titles[toy_story] == "Toy Story (1995)"
+    written = (cache / "train.parquet").stat().st_mtime_ns
+
+    assert sample.load_or_prepare(cache).manifest == first.manifest
+    assert (cache / "train.parquet").stat().st_mtime_ns == written
+
+    otherwise = sample.load_or_prepare(cache, SplitSettings(seed=1))
+    assert otherwise.manifest.split.seed == 1
+    (cache / "train.parquet").write_bytes(b"damaged")
+    assert sample.load_or_prepare(cache).manifest == first.manifest
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("do not lose me")
+    with pytest.raises(DataError, match=r"exists and is no prepared folder\. Choose another folder\."):
+        sample.load_or_prepare(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "do not lose me"
