@@ -1,6 +1,7 @@
 """The inspector of the house: each check yields one complaint a line, with place, value, limit and remedy."""
 
 import ast
+import functools
 import re
 import subprocess
 import tomllib
@@ -19,7 +20,8 @@ ROOMS = {
     "models/floors": "what every model is measured against",
     "models/ids": "models that know items by their numbers",
     "models/llm": "models that read items with a language model",
-    "evaluation": "ranks, metrics, slices, significance, report",
+    "evaluation": "ranks, metrics, slices, significance",
+    "evaluation/report": "one file that a person opens",
     "run": "a run is a folder",
     "training": "the loop, on one page, and what it needs",
     "serving": "from a run folder to recommendations",
@@ -131,30 +133,36 @@ def every_file_opens_with_a_sentence(root: Path) -> Iterator[str]:
 
 
 def every_module_has_its_tests(root: Path) -> Iterator[str]:
-    """A test in the module's room has its name or imports it; a model's file is tested by what every model owes."""
+    """In the room's tests a file is named for the module or its inner room, or imports it, or calls it as a command.
+
+    A model's file is tested by what every model owes.
+    """
     for source in sources(root, "src/l2rec"):
         path = Path(source.place).relative_to("src/l2rec")
         if path.stem.startswith("__") or len(source.text.splitlines()) < TESTED_FROM:
             continue
-        mirror = root / "tests" / path.parent
-        expected = mirror / f"test_{path.stem.strip('_')}.py"
-        if path.parts[0] == "models" and len(path.parts) == 3:
-            mirror = root / "tests" / "models"
-            expected = mirror / "test_every_model.py"
-        module = ".".join(("l2rec", *path.with_suffix("").parts))
-        if not expected.is_file() and module not in _imported_by_tests(mirror):
-            yield f"{source.place}: untested. Write {expected.relative_to(root).as_posix()}."
+        room, *inner = path.parent.parts or ("",)
+        names = [path.stem.strip("_"), *inner, *(["every_model"] if room == "models" else [])]
+        tests = root / "tests" / room
+        files = tests.rglob("*.py") if room else tests.glob("*.py")
+        known = {f"test_{name}" for name in names} | {".".join(("l2rec", *path.with_suffix("").parts))}
+        known |= {f'"{path.stem}"'} if room == "cli" else set()
+        if not any(known & _mentions(file) for file in files):
+            yield f"{source.place}: untested. Write {tests.relative_to(root).as_posix()}/test_{names[0]}.py."
 
 
-def _imported_by_tests(room: Path) -> set[str]:
-    imported = set()
-    for path in room.glob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return imported
+@functools.cache
+def _mentions(file: Path) -> frozenset[str]:
+    """A file's own name, the modules that it imports, and its words in quotes."""
+    found = {file.stem}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(f'"{node.value}"')
+    return frozenset(found)
 
 
 def every_test_room_is_a_room(root: Path) -> Iterator[str]:
@@ -178,8 +186,8 @@ def every_room_is_listed(root: Path) -> Iterator[str]:
 
 
 def nothing_is_pickled(root: Path) -> Iterator[str]:
-    """A file that runs code when it is read never enters a run folder."""
-    for source in sources(root, "src", "bench"):
+    """A file that runs code when it is read never enters a run folder; a bench may have to read a rival's."""
+    for source in sources(root, "src"):
         for node in ast.walk(source.tree):
             for name in _pickling(node):
                 yield f"{source.place} line {node.lineno}: {name}: pickles. Use safetensors, Parquet or JSON."
