@@ -80,7 +80,9 @@ class RunSettings(Settings):
     model: dict[str, Any]
     """`name` of the model and the settings of its `Config`."""
     training: TrainingSettings = TrainingSettings()
+    """How the weights are learnt."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    """How the result is measured."""
 
 
 def cache_folder() -> Path:
