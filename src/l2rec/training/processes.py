@@ -82,7 +82,7 @@ class Processes:
         """
         if self.size == 1:
             return batch.to(self.device), True
-        rows = torch.arange(self.rank, len(batch), self.size)
+        rows = torch.arange(len(batch))[self.rank :: self.size]
         counts = len(rows) > 0
         return _rows(batch, rows if counts else torch.zeros(1, dtype=torch.long)).to(self.device), counts
 
