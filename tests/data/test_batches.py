@@ -98,16 +98,15 @@ def test_a_window_carries_the_attributes_of_its_user() -> None:
 
 
 def test_cells_of_padding_never_show_an_event() -> None:
-    sequences = [[5, 6], [1, 2, 3, 4, 5, 6, 1], [6, 6, 6]]
-    histories = stamped(sequences)
-    batch = TrainingBatches(histories, length=10, batch_size=3, token_counts=ONES, seed=0, epoch=0)[0]
-    assert batch.targets is not None
-    assert not batch.mask.all()
-    for cells in (batch.items, batch.times, batch.targets):
-        assert (cells[~batch.mask] == 0).all()
-    _, batch = next(case_batches(histories, length=10, batch_size=3, token_counts=ONES))
-    assert (batch.items[~batch.mask] == 0).all()
-    assert (batch.times[~batch.mask] == 0).all()
+    histories = tiny_histories(users=80, longest=20)
+    counts = torch.ones(30, dtype=torch.long)
+    training = TrainingBatches(histories, length=10, batch_size=16, token_counts=counts, seed=0, epoch=0)
+    cases = [batch for _, batch in case_batches(histories, length=10, batch_size=16, token_counts=counts)]
+    for batches in (list(training), cases):
+        assert any((~batch.mask).any() for batch in batches)
+        for batch in batches:
+            cells = [batch.items, batch.times, *([] if batch.targets is None else [batch.targets])]
+            assert all((part[~batch.mask] == 0).all() for part in cells)
 
 
 def test_the_last_window_of_a_long_sequence_is_filled_with_earlier_events() -> None:
@@ -203,6 +202,15 @@ def test_less_than_15_percent_of_the_tokens_are_padding(batch_size: int, max_tok
     share = batches.padding_share()
     assert share < 0.15
     assert share == pytest.approx(_padding(batches, counts), abs=1e-12)
+
+
+def test_large_batches_of_few_sequences_are_split_where_they_waste_most() -> None:
+    lengths = [5] * 300 + [6] * 120 + [10] * 40 + [20] * 20 + [50] * 8
+    histories = histories_of([[p % 7 for p in range(n)] for n in lengths])
+    batches = TrainingBatches(histories, length=50, batch_size=512, token_counts=ONES, seed=0, epoch=0)
+    assert batches.padding_share() < 0.15
+    assert len(batches) == 4
+    assert min(len(b) for b in batches) == 8
 
 
 def test_a_budget_of_tokens_is_kept_and_nearly_used_up() -> None:

@@ -1,8 +1,10 @@
 """Batches: event sequences cut into windows, bucketed by tokens so that little is padding, and padded on the right."""
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import overload
 
 import numpy as np
@@ -16,6 +18,8 @@ from l2rec.types import Batch, Histories
 
 _POOL = 64
 """Batches over which windows are sorted by tokens: enough to save padding, few enough to leave the mixture random."""
+_MOST_PADDING = 0.12
+"""Share of padding above which the batches that waste most are split in two."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,9 @@ class TrainingBatches(Sequence[Batch]):
 
     def padding_share(self) -> float:
         """Returns the share of all token positions of the epoch that hold padding."""
-        return _padding_share(self._windows.tokens[self._order], self._bounds)
+        tokens = self._windows.tokens[self._order]
+        room = _room(tokens, self._bounds)
+        return 1 - int(tokens.sum()) / room if room else 0.0
 
     def _collated(self, chosen: Int[ndarray, " B"]) -> Batch:
         windows = self._windows
@@ -143,7 +149,7 @@ class TrainingBatches(Sequence[Batch]):
         # Every other pool falls instead of rising, so that a batch across two pools holds windows of one size.
         turned = np.where(pool % 2 == 0, tokens[mixed], -tokens[mixed])
         bucketed = mixed[np.lexsort((turned, pool))]
-        bounds = _bounds(tokens[bucketed], self.batch_size, self.max_tokens)
+        bounds = _split(tokens[bucketed], _bounds(tokens[bucketed], self.batch_size, self.max_tokens))
         shuffled = self._chance[1].permutation(len(bounds) - 1)
         sizes = np.diff(bounds)[shuffled]
         ends = np.cumsum(sizes)
@@ -190,7 +196,7 @@ def case_batches(
     tokens = total[stops] - total[stops - sizes]
     order = torch.argsort(tokens, descending=True, stable=True)
     bounds = _bounds(tokens[order].numpy(), batch_size, max_tokens)
-    for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+    for begin, end in pairwise(bounds.tolist()):
         rows = order[begin:end]
         column = torch.arange(max(1, int(sizes[rows].max())))
         mask = column < sizes[rows, None]
@@ -230,8 +236,34 @@ def _bounds(tokens: Int[ndarray, " W"], batch_size: int, max_tokens: int | None)
     return np.array([*bounds, len(tokens)] if len(tokens) else bounds)
 
 
-def _padding_share(tokens: Int[ndarray, " W"], bounds: Int[ndarray, " batches_plus_1"]) -> float:
-    if not len(tokens):
-        return 0.0
-    room = int((np.maximum.reduceat(tokens, bounds[:-1]) * np.diff(bounds)).sum())
-    return 1 - int(tokens.sum()) / room if room else 0.0
+def _split(tokens: Int[ndarray, " W"], bounds: Int[ndarray, " batches_plus_1"]) -> Int[ndarray, " more_batches_plus_1"]:
+    """Splits the batch whose split saves the most padding, again and again, until little enough is left.
+
+    A few hundred long windows in large batches of short ones need it: sorting alone leaves them a quarter of padding.
+    """
+    used, room = int(tokens.sum()), _room(tokens, bounds)
+    if room - used <= _MOST_PADDING * room:
+        return bounds
+    heap = [_best_cut(tokens, begin, end) for begin, end in pairwise(bounds.tolist())]
+    heapq.heapify(heap)
+    while room - used > _MOST_PADDING * room:
+        saving, begin, cut, end = heapq.heappop(heap)
+        room += saving
+        heapq.heappush(heap, _best_cut(tokens, begin, cut))
+        heapq.heappush(heap, _best_cut(tokens, cut, end))
+    return np.array([0, *sorted(end for _, _, _, end in heap)])
+
+
+def _best_cut(tokens: Int[ndarray, " W"], begin: int, end: int) -> tuple[int, int, int, int]:
+    """What a batch saves, as a negative number, when it is cut at the best place: saving, begin, place, end."""
+    sizes = tokens[begin:end]
+    left = np.maximum.accumulate(sizes)[:-1] * np.arange(1, len(sizes))
+    right = np.maximum.accumulate(sizes[::-1])[::-1][1:] * np.arange(len(sizes) - 1, 0, -1)
+    savings = int(sizes.max()) * len(sizes) - left - right
+    place = int(savings.argmax()) if len(savings) else 0
+    return -int(savings[place]) if len(savings) else 0, begin, begin + place + 1, end
+
+
+def _room(tokens: Int[ndarray, " W"], bounds: Int[ndarray, " batches_plus_1"]) -> int:
+    """Positions of all batches when every window is as long as the longest of its batch."""
+    return int((np.maximum.reduceat(tokens, bounds[:-1]) * np.diff(bounds)).sum()) if len(tokens) else 0
