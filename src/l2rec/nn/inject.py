@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from l2rec.errors import BackboneError
 from l2rec.nn.backbone import Backbone
 from l2rec.nn.experts import AdaptedLinear, Route
-from l2rec.nn.router import Choice, Layout, Pools, ViewRouter, rank_gates
+from l2rec.nn.router import Choice, Layout, Pools, ViewRouter, products, rank_gates
 
 TARGETS = ("ffn", "attention", "all")
 
@@ -39,14 +39,18 @@ class DualView(nn.Module):
         self.choices: list[tuple[Choice | None, Choice | None]] = []
         self._user: Tensor | None = None
         self._layout = Layout(0, 0)
+        self._heard: list[list[list[Tensor]]] = []
+        self._routes: list[Route] = []
         routers = []
         device = next(backbone.parameters()).device
         for block in blocks(backbone.network):
             with device:
                 pair = [ViewRouter(backbone.width, n, pools.top, inner, signals) if n else None for n in pools.routed]
             route = Route()
-            _adapt(block, targets, pools.ranks, scale, route)
+            if pools.ranks:
+                _adapt(block, targets, pools.ranks, scale, route)
             routers.append(nn.ModuleList([router or nn.Identity() for router in pair]))
+            self._routes.append(route)
             block.register_forward_pre_hook(_Gatekeeper(self, len(routers) - 1, route), with_kwargs=True)
         self.routers = nn.ModuleList(routers)
 
@@ -68,27 +72,51 @@ class DualView(nn.Module):
             layout: Where the views stand.
         """
         self._user, self._layout, self.choices = user, layout, []
-        hidden: Tensor = self.backbone(embeddings, visible, positions)
+        try:
+            hidden: Tensor = self.backbone(embeddings, visible, positions)
+        finally:
+            self._forget()
         return hidden
 
     def plain(
         self, embeddings: Float[Tensor, "B T D"], visible: Bool[Tensor, "B T T"], positions: Int[Tensor, "B T"]
     ) -> Float[Tensor, "B T D"]:
         """Returns what the frozen backbone says, every expert off."""
-        self._user, self.choices = None, []
+        self.choices = []
         hidden: Tensor = self.backbone(embeddings, visible, positions)
         return hidden
 
     def decide(self, number: int, context: Float[Tensor, "B T D"]) -> Float[Tensor, "B T ER"] | None:
         """Returns the gates of one block, and keeps the routers' choices; None while every expert is off."""
-        if self._user is None:
+        if self._user is None or not self.pools.ranks:
             return None
+        if number == 0:
+            self._heard = [self._hear(view, self._user[:, part]) for view, part in enumerate(self._layout.slices)]
         pair: list[Choice | None] = []
-        for router, part in zip(self.routers[number], self._layout.slices, strict=True):  # type: ignore[call-overload]
-            on = part.stop > part.start and isinstance(router, ViewRouter)
-            pair.append(router(context[:, part], self._user[:, part]) if on else None)
+        for view, part in enumerate(self._layout.slices):
+            router = self._router(number, view)
+            on = part.stop > part.start and router is not None
+            pair.append(router(context[:, part], self._heard[view][number]) if router is not None and on else None)
         self.choices.append((pair[0], pair[1]))
         return rank_gates(self.pools, (pair[0], pair[1]), self._layout, context)
+
+    def _router(self, block: int, view: int) -> ViewRouter | None:
+        pair = self.routers[block]
+        assert isinstance(pair, nn.ModuleList)
+        router = pair[view]
+        return router if isinstance(router, ViewRouter) else None
+
+    def _hear(self, view: int, user: Float[Tensor, "B T D"]) -> list[list[Tensor]]:
+        """What the routers of all blocks make of the user, which no block changes, in one multiplication."""
+        maps = [router.user_maps() if (router := self._router(n, view)) else [] for n in range(len(self.routers))]
+        found = iter(products(user, [w for own in maps for w in own]))
+        return [[next(found) for _ in own] for own in maps]
+
+    def _forget(self) -> None:
+        """Lets go of what hangs on the graph of the call; the choices stay for the loss."""
+        self._user, self._heard = None, []
+        for route in self._routes:
+            route.gates = None
 
 
 class _Gatekeeper:

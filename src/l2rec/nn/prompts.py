@@ -39,12 +39,14 @@ class Prompt:
         mask: True at a token.
         item: Which item of the history (0..L-1) a token belongs to; the opening token belongs to the first.
         last: Position of every item's last token; 0 where the history has no item.
+        events: True where the history has an item.
     """
 
     ids: Int[Tensor, "B T"]
     mask: Bool[Tensor, "B T"]
     item: Int[Tensor, "B T"]
     last: Int[Tensor, "B L"]
+    events: Bool[Tensor, "B L"]
 
 
 def tokenize(tokenizer: "PreTrainedTokenizerBase", texts: tuple[str, ...], limit: int) -> Tokens:
@@ -97,7 +99,7 @@ def lay_out(tokens: Tokens, items: Int[Tensor, "B L"], mask: Bool[Tensor, "B L"]
     if tokens.start is not None:
         ids[:, 0] = tokens.start
         filled[:, 0] = True
-    return Prompt(ids, filled, item, (ends - 1).clamp(min=0) * mask)
+    return Prompt(ids, filled, item, (ends - 1).clamp(min=0) * mask, mask)
 
 
 def _grid(tokens: Tokens, items: Int[Tensor, "B L"]) -> tuple[Int[Tensor, "1 L 1"], Int[Tensor, "1 1 T"]]:

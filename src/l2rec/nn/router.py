@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 SIGNALS = ("context", "user", "interaction")
 
@@ -97,25 +98,40 @@ class ViewRouter(nn.Module):
             sides = (nn.Linear(width, inner, bias=False), nn.Linear(width, inner, bias=False))
             self.mix = nn.ModuleList([*sides, nn.Linear(inner, experts, bias=False)])
 
-    def forward(self, context: Float[Tensor, "B T D"], user: Float[Tensor, "B T D"]) -> Choice:
+    def user_maps(self) -> list[Float[Tensor, "_out D"]]:
+        """Returns the maps that meet the user state, W_u before W_b; the user is the same in every block."""
+        return _weights(self.user, self.mix[1] if self.mix is not None else None)
+
+    def forward(self, context: Float[Tensor, "B T D"], heard: list[Float[Tensor, "B T _out"]]) -> Choice:
         """Returns gates that depend on this position alone; what is causal in is causal out.
 
         Args:
             context: Block input at every position.
-            user: Causal user state at every position.
+            heard: Products of the causal user state with `user_maps`.
         """
+        said = products(context, _weights(self.context, self.mix[0] if self.mix is not None else None))
         scores = self.bias.expand(*context.shape[:2], -1)
         if self.context is not None:
-            scores = scores + self.context(context)
+            scores = scores + said[0]
         if self.user is not None:
-            scores = scores + self.user(user)
+            scores = scores + heard[0]
         if self.mix is not None:
-            left, right, out = self.mix
-            scores = scores + out(left(context) * right(user))
+            scores = scores + self.mix[2](said[-1] * heard[-1])
         scores = scores.float()
         best, chosen = scores.topk(self.top, -1)
         gates = torch.zeros_like(scores).scatter(-1, chosen, best.softmax(-1))
         return Choice(gates, scores.softmax(-1))
+
+
+def products(x: Float[Tensor, "B T D"], maps: list[Float[Tensor, "_out D"]]) -> list[Float[Tensor, "B T _out"]]:
+    """Returns x W^T for each of `maps`, all in one multiplication."""
+    if not maps:
+        return []
+    return list(torch.split(functional.linear(x, torch.cat(maps)), [len(w) for w in maps], -1))
+
+
+def _weights(*linears: nn.Module | None) -> list[Tensor]:
+    return [linear.weight for linear in linears if isinstance(linear, nn.Linear)]
 
 
 def balance_loss(choice: Choice, mask: Bool[Tensor, "B T"]) -> Float[Tensor, ""]:

@@ -55,7 +55,7 @@ def semantic_rows(
     size = prompt.ids.shape[1]
     if items is not None:
         rows = torch.arange(len(items), device=items.device).unsqueeze(1).expand(items.shape[:2])
-        there = prompt.mask.gather(1, prompt.last) & (prompt.last > 0)
+        there = prompt.events
         tokens = tokens.index_put((rows[there], prompt.last[there]), items[there].to(tokens.dtype))
     state = user.gather(1, prompt.item.unsqueeze(-1).expand(-1, -1, user.shape[-1]))
     positions = torch.arange(size, device=tokens.device).expand(len(tokens), -1)
