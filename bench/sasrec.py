@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parent
 WIDTH, LENGTH = 64, 50
 TORCH = "torch==2.13.0"
 PINS = {
-    "rectools": [TORCH, "rectools[torch]==0.19.0", "lightning==2.6.6"],
+    "rectools": [TORCH, "rectools[torch]==0.19.0", "pytorch-lightning==2.5.2"],
     # RecBole 1.2.1 predates numpy 2, scipy 1.13 and pandas 3 and does not run on them.
     "recbole": [TORCH, "recbole==1.2.1", "numpy==1.26.4", "scipy==1.12.0", "pandas==2.1.4"],
 }
@@ -63,7 +63,8 @@ def main() -> None:
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         sequences = Path(folder) / "sequences.json"
-        sequences.write_text(json.dumps(training_sequences(options.data)), encoding="utf-8")
+        everybody = training_sequences(options.data)
+        sequences.write_text(json.dumps(everybody[: options.users]), encoding="utf-8")
         for number, name in itertools.product(range(options.rounds), names):
             if name in failed:
                 continue
@@ -81,6 +82,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--users", type=int, help="the first so many only, for a machine in a hurry")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--only", default="l2rec,rectools,recbole")
     parser.add_argument("--worker", choices=list(WORKERS), help=argparse.SUPPRESS)
@@ -135,6 +137,7 @@ def report(found: dict[str, list[Taken]], failed: dict[str, str], options: argpa
     result = {
         "date": datetime.now(UTC).date().isoformat(),
         "threads": options.threads,
+        "users": options.users or "all",
         "setting": {"width": WIDTH, "length": LENGTH, "loss": "softmax over all items", "pins": PINS},
         "turns": found,
         "failed": failed,
