@@ -128,7 +128,8 @@ class Model(Retriever, TextReader):
         self.tokenizer = backbones.tokenizer(config.backbone)
         self.tokens = prompts.tokenize(self.tokenizer, items.texts, config.tokens_per_item)
         self.texts = prompts.tokenize(self.tokenizer, items.texts, config.item_tokens)
-        text = bank.text_vectors(frozen, self.texts, [backbones.fingerprint(config.backbone), config.dtype])
+        identity = [backbones.fingerprint(config.backbone), config.dtype] if config.pretrained else None
+        text = bank.text_vectors(frozen, self.texts, identity)
         self.register_buffer("text_mean", text.mean(0))
         self.network = Network(config.plan(), frozen, bank.centred(text, text.mean(0)), items.counts > 0, attributes)
         self.register_buffer("counts", items.counts.float(), persistent=False)
