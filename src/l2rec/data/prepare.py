@@ -138,8 +138,9 @@ def _users(division: Division, users: People | None) -> tuple[pl.DataFrame, Vect
     trained = np.zeros(len(ids), bool)
     trained[division.frame.filter(pl.col("part") == TRAIN)["user"].unique().to_numpy()] = True
     vectors = people.vectors(ids.drop("user_id"), trained)
-    column = pl.Series("vector", vectors.values.tolist(), pl.List(pl.Float32))
-    return ids.with_columns(column), vectors
+    if vectors.names:
+        return ids.with_columns(pl.Series("vector", vectors.values).arr.to_list()), vectors
+    return ids.with_columns(pl.lit([], pl.List(pl.Float32)).alias("vector")), vectors
 
 
 def _log_counts(log: Log, events: Ordered, division: Division) -> dict[str, int]:
