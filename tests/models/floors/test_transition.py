@@ -29,11 +29,13 @@ def slow_counts(sequences: Sequence[Sequence[int]], window: int, reverse: float,
     return counts
 
 
-def slow_cosine(one: tuple[str, ...], other: tuple[str, ...], items: Items) -> float:
-    def idf(token: str) -> float:
-        return math.log(len(items) / sum(token in own for own in items.attributes))
+def slow_cosine(k: int, j: int, described: Sequence[Sequence[str]]) -> float:
+    one, other = described[k], described[j]
 
-    def norm(tokens: tuple[str, ...]) -> float:
+    def idf(token: str) -> float:
+        return math.log(len(described) / sum(token in own for own in described))
+
+    def norm(tokens: Sequence[str]) -> float:
         return math.sqrt(sum(idf(t) ** 2 for t in set(tokens)))
 
     shared = sum(idf(token) ** 2 for token in set(one) & set(other))
@@ -47,8 +49,8 @@ def slow_score(history: Sequence[int], item: int, counts: list[list[float]], ite
         reaches = sum(row[item] for row in counts)
         if counts[voter][item]:
             score += c.decay**age * counts[voter][item] / (leaves**c.out_power * reaches**c.in_power)
-        alike = slow_cosine(items.attributes[voter], items.attributes[item], items)
-        score += c.decay**age * c.attribute_weight * alike
+        score += c.decay**age * c.attribute_weight * slow_cosine(voter, item, items.attributes)
+        score += c.decay**age * c.title_weight * slow_cosine(voter, item, [t.split() for t in items.titles])
     return score
 
 
@@ -57,7 +59,9 @@ def slow_score(history: Sequence[int], item: int, counts: list[list[float]], ite
     [
         {},
         {"history": 2, "window": 2, "reverse": 0.0, "decay": 0.5},
-        {"out_power": 1.0, "in_power": 0.0, "attribute_weight": 0.0},
+        {"out_power": 1.0, "in_power": 0.0, "attribute_weight": 0.0, "title_weight": 0.0},
+        {"title_weight": 0.7, "attribute_weight": 0.4},
+        {"title_weight": 0.7, "attribute_weight": 0.0},
         {"out_power": 0.3, "in_power": 0.8, "attribute_weight": 0.4, "reverse": 1.0},
     ],
 )
@@ -110,7 +114,7 @@ def test_a_cold_item_is_reached_by_its_attributes_alone() -> None:
         n for n in range(N - 1) if worlds.tiny_items(N).attributes[n][0] == worlds.tiny_items(N).attributes[-1][0]
     )
     assert model.scores(worlds.batch_of([[alike]]))[0, -1] > 0
-    without = Model(Config(prior=0.0, attribute_weight=0.0), worlds.tiny_items(N))
+    without = Model(Config(prior=0.0, attribute_weight=0.0, title_weight=0.0), worlds.tiny_items(N))
     without.count(worlds.tiny_histories())
     assert without.scores(worlds.batch_of([[alike]]))[0, -1] == 0
 

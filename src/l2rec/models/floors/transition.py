@@ -1,5 +1,7 @@
 """Item transitions: what came soon after what, normalised by degree, voted by the last items of a history."""
 
+import re
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -7,7 +9,7 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse import coo_array, csr_array, diags_array, hstack
 from torch import Tensor
 
 from l2rec.config import ModelSettings
@@ -33,6 +35,8 @@ class Config(ModelSettings):
     """Power of the weight that reaches an item, by which the links to it are divided."""
     attribute_weight: float = Field(default=0.1, ge=0)
     """Weight of the cosine of IDF-weighted attributes, relative to a transition score of 1."""
+    title_weight: float = Field(default=0.1, ge=0)
+    """Weight of the cosine of the IDF-weighted words of the titles, relative to a transition score of 1."""
     prior: float = Field(default=1e-6, ge=0)
     """Score that popularity alone gives the most popular item; orders what no link reaches."""
 
@@ -40,8 +44,9 @@ class Config(ModelSettings):
 class Model(Counter):
     """Scores an item by the transitions that lead to it and by the attributes that it shares with the history.
 
-    With C the counts, o and i their row and column sums, w the votes and f the normalised IDF vectors of attributes:
-    `score(h, j) = sum_k w_k (C_kj / (o_k^a i_j^b) + c f_k . f_j)`, plus the prior of popularity.
+    With C the counts, o and i their row and column sums, w the votes, f and g the normalised IDF vectors of attributes
+    and of titles: `score(h, j) = sum_k w_k (C_kj / (o_k^a i_j^b) + c f_k . f_j + d g_k . g_j)`, plus the prior of
+    popularity.
     """
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
@@ -49,7 +54,10 @@ class Model(Counter):
         super().__init__(config, items, attributes)
         self.config = config
         self.votes = Votes(config.history, config.decay)
-        self.features = idf_vectors(items.attributes)
+        words = tuple(tuple(re.findall(r"\w+", title.casefold())) for title in items.titles)
+        sides = ((config.attribute_weight, items.attributes), (config.title_weight, words))
+        described = [weight**0.5 * idf_vectors(tokens) for weight, tokens in sides if weight]
+        self.features = csr_array(hstack([csr_array((len(items), 0), dtype=np.float32), *described]))
         self.tables = empty_tables(len(items))
 
     def count(self, histories: Histories) -> None:
@@ -63,9 +71,8 @@ class Model(Counter):
         """See the base class."""
         votes = self.votes.of(batch, self.item_count)
         scores = elected(votes, self.tables, self.config.prior)
-        if self.config.attribute_weight:
-            alike = torch.from_numpy((votes @ self.features @ self.features.T).toarray())
-            scores.add_(alike, alpha=self.config.attribute_weight)
+        if self.features.nnz:
+            scores += torch.from_numpy((votes @ self.features @ self.features.T).toarray())
         return scores.to(batch.items.device)
 
 
@@ -90,13 +97,13 @@ def transitions(histories: Histories, items: int, window: int, reverse: float) -
     return counts
 
 
-def idf_vectors(attributes: tuple[tuple[str, ...], ...]) -> csr_array:
-    """Returns each item's attributes as a unit vector weighted by log(N / items that have it); zero where it has none.
+def idf_vectors(described: Sequence[Sequence[str]]) -> csr_array:
+    """Returns each item's tokens as a unit vector weighted by log(N / items that have it); zero where it has none.
 
     Args:
-        attributes: Tokens of every item; one that is given twice counts once.
+        described: Tokens of every item; one that is given twice counts once.
     """
-    tokens = [sorted(set(own)) for own in attributes]
+    tokens = [sorted(set(own)) for own in described]
     numbers = {token: n for n, token in enumerate(sorted(set(chain.from_iterable(tokens))))}
     owner = np.repeat(np.arange(len(tokens)), [len(own) for own in tokens])
     column = np.array([numbers[token] for token in chain.from_iterable(tokens)], dtype=np.int64)
