@@ -54,6 +54,7 @@ class Tiny(Retriever):
         with torch.no_grad():
             self.drift.lerp_(hidden.float().mean(0), self.tiny.drift)
         self.readings["drift"] = float(self.drift.norm())
+        self.readings["losses"] = self.readings.get("losses", 0.0) + 1
         return Loss(loss, {"retrieval": loss.item()}, int(batch.target_mask.sum()))
 
     def user_vectors(self, batch: Batch) -> Tensor:
