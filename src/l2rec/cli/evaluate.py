@@ -28,7 +28,7 @@ def evaluate(
         raise SettingError(f"--part {part}: expected test or validation.")
     from l2rec.evaluation.leaderboard import bounds, number
     from l2rec.run.record import runs_in
-    from l2rec.run.tables import write_report
+    from l2rec.run.tables import compared, write_report
 
     found = [each.evaluate(part, again=again, device=device) for each in runs_in(run)]
     if as_json:
@@ -37,6 +37,8 @@ def evaluate(
         rows = [(name, number(e.mean), bounds(e), results.origin.protocol) for name, e in results.metrics.items()]
         say(f"{results.origin.label}, seed {results.origin.seed}: {results.cases} {part} cases, {results.items} items")
         show_table(("metric", "mean", "95 % interval", "protocol"), rows, words=(0, -1))
+    if part == "test" and len(found) > 1 and not as_json:
+        show_comparison(compared([run]))
     if part == "test":
         say(f"Report: {write_report([run], run / 'report.html')}")
 

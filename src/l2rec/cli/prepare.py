@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
@@ -11,17 +11,13 @@ from l2rec.cli.show import show, show_json
 from l2rec.errors import SettingError
 
 if TYPE_CHECKING:
-    from l2rec.config import Settings
     from l2rec.data.prepared import Prepared
-
-S = TypeVar("S", bound="Settings")
 
 LISTS = ("text", "item_attributes", "user_attributes")
 """Flags that take several columns with commas between."""
 
 
 def prepare(
-    context: typer.Context,
     source: Annotated[Path, typer.Argument(help="Folder or file with the log, or `sample` for the bundled one.")],
     out: Annotated[Path, Option(help="Folder to write.")],
     kind: Annotated[str, Option(help="Format of the source; auto looks at the files.")] = "auto",
@@ -60,13 +56,11 @@ def prepare(
 
     Reads, checks, splits and numbers; the same input always gives the same bytes.
     """
-    if as_json:
-        show_json(_prepared(source, out, context.params).manifest.model_dump(mode="json"))
-    else:
-        show(_words(_prepared(source, out, context.params)))
+    found = _prepared(locals())
+    show_json(found.manifest.model_dump(mode="json")) if as_json else show(_words(found))
 
 
-def _prepared(source: Path, out: Path, flags: dict[str, Any]) -> "Prepared":
+def _prepared(flags: dict[str, Any]) -> "Prepared":
     from l2rec.data import prepare as pipeline
     from l2rec.data import sample
     from l2rec.data.columns import Columns
@@ -76,18 +70,18 @@ def _prepared(source: Path, out: Path, flags: dict[str, Any]) -> "Prepared":
     given |= {name: tuple(given[name].split(",")) for name in LISTS if name in given}
     given |= {"bad_rows": "drop"} if given["drop_bad_rows"] else {}
     given |= {"kind": given.get("split", "loo")}
-    where = sample.path() if str(source) == "sample" and not source.exists() else source
+    source = flags["source"]
     return pipeline.prepare(
-        where,
-        out,
+        sample.path() if str(source) == "sample" and not source.exists() else source,
+        flags["out"],
         source_kind=flags["kind"],
         columns=_validated(Columns, given),
         split=_validated(SplitSettings, given),
-        force=given["force"],
+        force=flags["force"],
     )
 
 
-def _validated(kind: "type[S]", given: dict[str, Any]) -> "S":
+def _validated(kind: Any, given: dict[str, Any]) -> Any:
     """Returns the flags that belong to `kind`; a complaint names the flag."""
     from l2rec.config import validated
 

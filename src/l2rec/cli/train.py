@@ -31,12 +31,12 @@ def train(
 
     numbers = _seeds(seeds)
     settings = runs.settings_of(config, overrides or [])
+    folder = out or Path("runs") / (config.resolve().parent.name if config.stem == "config" else config.stem)
+    options = runs.Options(device=device, resume=resume, progress=not as_json)
     if check:
-        facts = runs.plan(settings, device).described()
+        facts = runs.check(settings, folder, options)
         show_json(facts) if as_json else show(_lines(facts))
         return
-    folder = out or Path("runs") / (config.parent.name if config.stem == "config" else config.stem)
-    options = runs.Options(device=device, resume=resume, progress=not as_json)
     trained = (
         runs.train_seeds(settings, folder, numbers, options) if numbers else [runs.train(settings, folder, options)]
     )

@@ -1,5 +1,6 @@
 """What is written down before the first step: versions, commit, data, protocol and the size of the model."""
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -39,6 +40,11 @@ def manifest_of(settings: RunSettings, model: Recommender, prepared: Prepared, d
         commit=commit(Path(__file__).parent),
         started=now(),
     )
+
+
+def is_first_process() -> bool:
+    """Returns whether this process is the one of its group, as `torchrun` starts them, that writes the folder."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def now() -> str:

@@ -16,6 +16,7 @@ from l2rec.models._checkpoint import save
 from l2rec.run import facts
 from l2rec.run.record import Run, validation
 from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data
+from l2rec.training.check import check as training_check
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.loop import Occasion, fit
 
@@ -50,25 +51,6 @@ class Plan:
     prepared: Prepared
     model: Recommender
     device: torch.device
-
-    def described(self) -> dict[str, Any]:
-        """Returns what a person wants to know before the first step, as plain values."""
-        manifest = facts.manifest_of(self.settings, self.model, self.prepared, self.device)
-        cases = {part: len(self.prepared.cases(part)) for part in ("validation", "test")}
-        return {
-            "model": manifest.model,
-            "parameters": manifest.parameters,
-            "trainable": manifest.trainable,
-            "data": manifest.data,
-            "users": len(self.prepared.user_ids),
-            "items": len(self.prepared.items),
-            "training events": len(self.prepared.train.items),
-            "validation cases": cases["validation"],
-            "test cases": cases["test"],
-            "protocol": manifest.protocol,
-            "seed": manifest.seed,
-            "device": manifest.device,
-        }
 
 
 def plan(settings: RunSettings, device: str | None = None) -> Plan:
@@ -118,22 +100,20 @@ def train(settings: RunSettings | str | Path, folder: str | Path, options: Optio
     """
     settings = settings if isinstance(settings, RunSettings) else settings_of(Path(settings))
     folder, options = Path(folder), options or Options()
-    before = _before(folder, resolved(settings), options.resume)
+    first = facts.is_first_process()
+    before = _before(folder, resolved(settings), options.resume or not first)
     if before is not None and before.manifest.finished:
         return Run(before)
     run = plan(settings, options.device)
     manifest = facts.manifest_of(run.settings, run.model, run.prepared, run.device)
-    RunFolder.write(folder, run.settings, manifest)
-    copy_ids(run.prepared, folder)
-    began = time.perf_counter()
-    if isinstance(run.model, Counter):
-        run.model.count(run.prepared.train)
-        save(run.model, folder)
-        seconds = time.perf_counter() - began
-    elif isinstance(run.model, Learner):
-        seconds = _fitted(run, folder, options)
-    final = manifest.model_copy(update={"finished": facts.now(), "seconds": round(seconds, 2)})
-    return Run(RunFolder.write(folder, run.settings, final))
+    if before is not None and before.manifest.fingerprint != manifest.fingerprint:
+        raise RunError(f"{folder}: began on other data than {manifest.data} now holds. Pass --out for another folder.")
+    if first:
+        RunFolder.write(folder, run.settings, manifest)
+        copy_ids(run.prepared, folder)
+    seconds = round(_trained(run, folder, options), 2)
+    final = manifest.model_copy(update={"finished": facts.now(), "seconds": seconds})
+    return Run(RunFolder.write(folder, run.settings, final) if first else RunFolder(folder, run.settings, final))
 
 
 def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | None:
@@ -160,11 +140,20 @@ def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
     return flat
 
 
-def _fitted(run: Plan, folder: Path, options: Options) -> float:
-    """Trains a learner and returns the seconds that it took, earlier parts of the same run included."""
-    assert isinstance(run.model, Learner)
+def _trained(run: Plan, folder: Path, options: Options) -> float:
+    """Counts or learns, saves the weights, and returns the seconds that it took; earlier parts of a run included."""
+    if isinstance(run.model, Learner):
+        return fit(run.model, run.prepared.train, run.settings.training, _occasion(run, folder, options)).seconds
+    began = time.perf_counter()
+    if isinstance(run.model, Counter):
+        run.model.count(run.prepared.train)
+    save(run.model, folder)
+    return time.perf_counter() - began
+
+
+def _occasion(run: Plan, folder: Path, options: Options) -> Occasion:
     evaluation, cases = run.settings.evaluation, run.prepared.cases("validation")
-    occasion = Occasion(
+    return Occasion(
         folder=folder,
         seed=run.settings.seed,
         validate=lambda model: validation(model, cases, evaluation),
@@ -172,7 +161,42 @@ def _fitted(run: Plan, folder: Path, options: Options) -> float:
         progress=options.progress,
         device=options.device,
     )
-    return fit(run.model, run.prepared.train, run.settings.training, occasion).seconds
+
+
+def check(settings: RunSettings, folder: Path, options: Options | None = None) -> dict[str, Any]:
+    """Returns what a training would be, as plain values; does everything up to its first step and writes nothing.
+
+    Raises:
+        L2RecError: whatever the training would stumble over before its first step.
+    """
+    options = options or Options()
+    run = plan(settings, options.device)
+    manifest = facts.manifest_of(run.settings, run.model, run.prepared, run.device)
+    found: dict[str, Any] = {
+        "model": manifest.model,
+        "data": manifest.data,
+        "users": len(run.prepared.user_ids),
+        "items": len(run.prepared.items),
+        "training events": len(run.prepared.train.items),
+        "validation cases": len(run.prepared.cases("validation")),
+        "protocol": manifest.protocol,
+        "seed": manifest.seed,
+        "device": manifest.device,
+    }
+    if not isinstance(run.model, Learner):
+        return found
+    told = training_check(run.model, run.prepared.train, run.settings.training, _occasion(run, folder, options))
+    return found | {
+        "trainable": told.trainable,
+        "frozen": told.frozen,
+        "processes": told.processes,
+        "steps an epoch": told.steps_per_epoch,
+        "steps": told.steps,
+        "padding": f"{told.padding:.1%}",
+        "first loss": round(told.loss, 4),
+        "forward seconds": round(told.forward_seconds, 3),
+        **{f"MiB of {name}": round(size / 2**20, 1) for name, size in told.memory.items()},
+    }
 
 
 def train_seeds(settings: RunSettings, folder: Path, seeds: Sequence[int], options: Options) -> list[Run]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 import torch
-from pydantic import ValidationError
 
 from l2rec import models
 from l2rec.config import RunSettings, Settings, cache_folder, read_toml, to_toml, validated
@@ -95,7 +94,7 @@ class RunFolder:
         try:
             told = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             manifest = Manifest.model_validate(told)
-        except (ValueError, ValidationError):
+        except ValueError:  # JSON's and pydantic's errors are ones too
             raise RunError(f"{path / MANIFEST}: not a run's manifest. Train the run again.") from None
         if manifest.format != FORMAT:
             raise RunError(f"{path}: layout {manifest.format}, this l2rec reads {FORMAT}. Train the run again.")
@@ -208,7 +207,11 @@ def model_config(settings: RunSettings) -> tuple[str, Any]:
 def write_text(path: Path, text: str) -> None:
     """Writes a file at once or not at all."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)  # mkstemp's 0600 would lock out the server that reads the run
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -114,7 +114,7 @@ class Recommender:
         place = torch.arange(width)[None]
         people = torch.zeros(self.model.attribute_count) if attributes is None else attributes
         batch = Batch(items, place < len(kept), place, people[None]).to(self.device)
-        with torch.inference_mode():
+        with torch.no_grad():
             if isinstance(self.model, Retriever):
                 return (self.model.user_vectors(batch) @ self._item_vectors.T)[0].float().cpu()
             return self.model.scores(batch)[0].float().cpu()
@@ -131,7 +131,7 @@ class Recommender:
     @cached_property
     def _item_vectors(self) -> Float[Tensor, "N D"]:
         assert isinstance(self.model, Retriever)
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.model.item_vectors()
 
     def _text_scores(self, text: str) -> Float[Tensor, " N"]:
@@ -143,7 +143,7 @@ class Recommender:
                 f"{self.folder.path}: {self.folder.manifest.model} cannot read text. "
                 f"Pass a user or a history, or a run of a model that can: {', '.join(able) or 'none is installed'}."
             )
-        with torch.inference_mode():
+        with torch.no_grad():
             return (self.model.text_vectors((text,)) @ self._item_vectors.T)[0].float().cpu()
 
     def _listed(self, scores: Float[Tensor, " N"], seen: Sequence[int], k: int) -> list[Recommendation]:

@@ -1,0 +1,50 @@
+"""The generated page: every command, every setting, and a gate that notices an old one."""
+
+from pathlib import Path
+
+import pytest
+
+from l2rec.cli import help as pages
+from l2rec.cli import show
+from l2rec.cli.app import app
+from l2rec.models import names
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return pages.page()
+
+
+def test_the_page_has_every_command_and_every_model(page: str) -> None:
+    for command in app.registered_commands:
+        assert f"### l2rec {command.name}\n" in page
+    for name in names():
+        assert f'### [model] name = "{name}"\n' in page
+    assert "| `learning_rate` | `float` | `0.001` | Peak learning rate of AdamW. |" in page
+    assert page == pages.page()
+
+
+def test_an_old_page_is_noticed(
+    page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "page", lambda: page)
+    path = tmp_path / "help.md"
+    assert pages.main([str(path), "--check"]) == 1
+    assert pages.main([str(path)]) == 0
+    assert pages.main(["--check", str(path)]) == 0
+    path.write_text(page + "old\n", encoding="utf-8")
+    assert pages.main(["--check", str(path)]) == 1
+    assert capsys.readouterr().err.endswith("help.md: not up to date. Run: make docs\n")
+
+
+def test_a_table_in_a_pipe_is_plain_and_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    show.show_table(("name", "value"), [("a [b] " + "c" * 200, "1")])
+    head, row = capsys.readouterr().out.splitlines()
+    assert row.split() == ["a", "[b]", "c" * 200, "1"]
+    assert head.startswith("name")
+    assert head.endswith("value")
+
+
+def test_numbers_stand_on_the_right_and_words_on_the_left(capsys: pytest.CaptureFixture[str]) -> None:
+    show.show_table(("a", "b", "c"), [("x", "1", "y"), ("xx", "10", "yy")], words=(0, -1))
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == ["a    b  c", "x    1  y", "xx  10  yy"]

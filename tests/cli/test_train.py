@@ -1,0 +1,117 @@
+"""`l2rec train`, `evaluate` and `compare`: from a TOML file to a table."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+from tests.trained import SASREC, World, settings, write_config
+
+
+@pytest.fixture
+def config(world: World, tmp_path: Path) -> Path:
+    """The settings of a little SASRec."""
+    return write_config(tmp_path / "little.toml", settings(world, SASREC))
+
+
+def test_the_run_folder_goes_to_stdout_and_words_to_stderr(
+    config: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = call("train", config, "--set", "model.name=popularity", "--set", "training.epochs=1")
+    assert said.code == 2, "settings of another model are refused"
+    assert "model.width: no such setting" in said.err
+    said = call("train", config, "--set", "training.epochs=1", "--device", "cpu")
+    assert said.code == 0, said.err
+    assert said.out == "runs/little\n"
+    assert "Next: l2rec evaluate runs/little" in said.err
+    assert json.loads((tmp_path / "runs/little/manifest.json").read_text())["settings"]["training"]["epochs"] == 1
+
+
+def test_several_seeds_are_several_runs_of_one_model(config: Path, tmp_path: Path, call: Call, world: World) -> None:
+    out = tmp_path / "runs"
+    said = call("train", config, "--seeds", "0,1", "--set", "training.epochs=1", "--out", out, "--json")
+    assert [run["seed"] for run in said.json()] == [0, 1]
+    assert call("evaluate", out).code == 0
+    said = call("compare", out, world.popularity, "--out", tmp_path / "report.html", "--json")
+    rows = {row["origin"]["label"]: row for row in said.json()["rows"]}
+    assert rows["runs"]["seeds"] == [0, 1]
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize("seeds", ["0,0", "a", "1,", "-1"])
+def test_seeds_are_different_whole_numbers(seeds: str, config: Path, call: Call) -> None:
+    said = call("train", config, f"--seeds={seeds}")
+    assert said.code == 2
+    assert f"--seeds {seeds}: expected different whole numbers with commas between" in said.err
+
+
+def test_check_stops_before_the_first_step(config: Path, tmp_path: Path, call: Call) -> None:
+    said = call("train", config, "--check", "--out", tmp_path / "run", "--device", "cpu")
+    assert said.code == 0, said.err
+    assert re.search(r"^steps an epoch +\d+$", said.out, re.MULTILINE)
+    assert not (tmp_path / "run").exists()
+    assert call("train", config, "--check", "--json", "--device", "cpu").json()["users"] == 40
+
+
+def test_a_run_goes_on_from_its_own_config(world: World, call: Call) -> None:
+    run = world.sasrec / "seed-0"
+    said = call("train", run / "config.toml", "--out", run)
+    assert said.code == 2
+    assert "holds a run already. Pass --resume" in said.err
+    assert call("train", run / "config.toml", "--out", run, "--resume").out == f"{run}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "model.widht=3"], 'model.widht: no such setting. Did you mean "width"?'),
+        (["--set", "training.epochs=0"], "training.epochs: 0: input should be greater than or equal to 1"),
+        (["--set", "seed"], "--set seed: expected name=value"),
+        (["--device", "abacus"], "--device abacus: not usable here"),
+        (["--set", "data=nowhere"], "nowhere: not a prepared folder"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(words: list[str], message: str, config: Path, tmp_path: Path, call: Call) -> None:
+    said = call("train", config, "--out", tmp_path / "run", *words)
+    assert said.code == 2
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_each_number_stands_beside_its_interval_and_protocol(world: World, call: Call) -> None:
+    said = call("evaluate", world.popularity)
+    lines = said.out.splitlines()
+    assert lines[0].split() == ["metric", "mean", "95", "%", "interval", "protocol"]
+    assert re.fullmatch(r"ndcg@10 +\.\d{4} +\[\.\d{4}, \.\d{4}\] +loo/full/unseen/expected-ties/@5,10,20", lines[5])
+    assert "Report: " in said.err
+    assert (world.popularity / "report.html").is_file()
+    [told] = call("evaluate", world.popularity, "--json").json()
+    assert told["metrics"]["ndcg@10"]["low"] <= told["metrics"]["ndcg@10"]["mean"]
+
+
+def test_several_seeds_are_also_told_as_one_row(world: World, call: Call) -> None:
+    assert " ± " in call("evaluate", world.sasrec).out
+
+
+def test_the_validation_part_is_asked_by_name(world: World, call: Call) -> None:
+    [told] = call("evaluate", world.popularity, "--part", "validation", "--json").json()
+    assert told["origin"]["part"] == "validation"
+    assert (
+        "--part training: expected test or validation" in call("evaluate", world.popularity, "--part", "training").err
+    )
+
+
+def test_the_table_has_the_test_and_the_verdict(world: World, tmp_path: Path, call: Call) -> None:
+    said = call("compare", world.popularity, world.sasrec, "--out", tmp_path / "report.html")
+    assert said.code == 0, said.err
+    assert "loo/full/unseen/expected-ties/@5,10,20. 40 users." in said.out
+    row = next(line for line in said.out.splitlines() if line.startswith("popularity"))
+    assert row.split()[-1] in {"worse", "shown"}
+    said = call("compare", world.popularity, world.sasrec, "--metric", "ndcg@7", "--out", tmp_path / "b.html")
+    assert said.code == 2
+    assert 'metric: "ndcg@7": not measured' in said.err
+    assert "no run in this folder" in call("compare", tmp_path).err

@@ -1,0 +1,117 @@
+"""Run folders beside each other, their report, and the sentence of the demonstration."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from l2rec.errors import RunError, SettingError
+from l2rec.evaluation.comparison import Comparison, Contrast
+from l2rec.run import examples
+from l2rec.run.demo import configs, demonstrate, sentence
+from l2rec.run.tables import compared, write_report
+from tests.trained import SASREC, World, settings, write_config
+
+
+def test_seeds_of_one_folder_are_one_row(world: World) -> None:
+    table = compared([world.popularity, world.sasrec])
+    assert [(row.origin.label, row.seeds) for row in table.rows] == [("sasrec", (0, 1)), ("popularity", (0,))]
+
+
+def test_a_run_that_was_not_evaluated_cannot_be_compared(world: World, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run in this folder"):
+        compared([world.popularity, tmp_path])
+
+
+def test_the_report_holds_rows_curves_lists_and_facts(world: World, tmp_path: Path) -> None:
+    path = write_report([world.popularity, world.sasrec], tmp_path / "deep" / "report.html")
+    page = path.read_text(encoding="utf-8")
+    for text in ("popularity", "sasrec", "loo/full/unseen/expected-ties", "seed 1", "torch"):
+        assert text in page
+    shown = examples.read(world.popularity, "popularity")
+    assert len(shown) == 3
+    assert all(example.history[-1] in page for example in shown)
+    assert not re.search(r"(src|href)=[\"']https?:", page), "the page asks the network for something"
+
+
+def test_the_same_users_are_shown_for_every_run(world: World) -> None:
+    merged = examples.merged(
+        [examples.read(world.popularity, "popularity"), examples.read(world.sasrec / "seed-0", "sasrec")]
+    )
+    assert len(merged) == 3
+    assert all(set(example.lists) == {"popularity", "sasrec"} for example in merged)
+    for example in merged:
+        assert len(example.history) >= 5 or example.earlier == 0
+        for listed in example.lists.values():
+            assert [one.score for one in listed] == sorted((one.score for one in listed), reverse=True)
+            assert all(one.hit == (one.title == example.target) for one in listed)
+
+
+def test_damaged_examples_are_refused_with_the_way_out(world: World, tmp_path: Path) -> None:
+    (tmp_path / examples.FILE).write_text("[{}]")
+    with pytest.raises(RunError, match=r"examples\.json: damaged\. Run: l2rec evaluate"):
+        examples.read(tmp_path, "any")
+    assert examples.read(tmp_path / "none", "any") == []
+
+
+def contrast(verdict: str) -> Contrast:
+    """How `l2rec` stands to `ease`."""
+    numbers = {"difference": 0.01, "low": -0.002, "high": 0.02, "p": 0.2, "p_holm": 0.3}
+    return Contrast(label="l2rec", against="ease", metric="ndcg@10", verdict=verdict, **numbers)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("better", "l2rec is the best row: ndcg@10 +.0100 against ease, 95 % interval -.0020 to +.0200, p .300"),
+        ("worse", "l2rec is not the best row: ndcg@10 +.0100 against ease"),
+        ("not shown", "l2rec is not distinguishable from the strongest baseline: ndcg@10 +.0100 against ease"),
+    ],
+)
+def test_the_sentence_says_what_the_interval_says(verdict: str, words: str) -> None:
+    table = Comparison(metric="ndcg@10", rows=(), contrasts=(contrast(verdict),))
+    assert sentence(table, "l2rec").startswith(words)
+    assert sentence(table, "other") == ""
+
+
+@pytest.fixture
+def rows(world: World, tmp_path: Path) -> Path:
+    """A folder with two settings; the row called l2rec is a little SASRec, which is all that the pipeline sees."""
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    write_config(folder / "popularity.toml", settings(world, {"name": "popularity"}))
+    write_config(folder / "l2rec.toml", settings(world, SASREC))
+    return folder
+
+
+def test_the_demonstration_trains_measures_compares_and_reports(rows: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    found = demonstrate(rows, tmp_path / "out", told.append)
+    assert [row.origin.label for row in found.comparison.rows] == ["l2rec", "popularity"]
+    assert found.report.is_file()
+    assert [line.split(":")[0] for line in told] == ["1/2 popularity", "1/2 popularity", "2/2 l2rec", "2/2 l2rec"]
+
+
+def test_a_second_demonstration_trains_nothing(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = demonstrate(rows, tmp_path / "out", _nothing)
+    monkeypatch.setattr("l2rec.run.pipeline.plan", None)
+    assert demonstrate(rows, tmp_path / "out", _nothing).comparison == once.comparison
+
+
+_nothing: Callable[[str], None] = lambda _: None  # noqa: E731
+
+
+def test_a_demonstration_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="holds no TOML file"):
+        demonstrate(tmp_path, tmp_path / "out", _nothing)
+
+
+def test_the_demonstrations_own_settings_are_whole_and_ask_for_the_sample() -> None:
+    from l2rec.run.pipeline import resolved, settings_of
+
+    files = sorted(configs().glob("*.toml"))
+    assert {path.stem for path in files} >= {"l2rec", "sasrec", "transition", "popularity", "itemknn", "ease"}
+    for path in files:
+        assert resolved(settings_of(path)).data == "sample"
+        assert path.read_text().startswith("# ")
