@@ -213,6 +213,14 @@ def test_large_batches_of_few_sequences_are_split_where_they_waste_most() -> Non
     assert min(len(b) for b in batches) == 8
 
 
+def test_texts_of_every_length_leave_little_padding() -> None:
+    counts = torch.from_numpy((10 ** np.random.default_rng(0).uniform(0, 9, 2048)).astype(int))
+    histories = histories_of([[n, n] for n in range(2048)])
+    batches = TrainingBatches(histories, length=50, batch_size=16, token_counts=counts, seed=0, epoch=0)
+    assert 0.11 < batches.padding_share() <= 0.12
+    assert 2048 // 16 < len(batches) < 180
+
+
 def test_a_budget_of_tokens_is_kept_and_nearly_used_up() -> None:
     histories, counts = skewed(4000)
     batches = TrainingBatches(
