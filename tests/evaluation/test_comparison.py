@@ -1,6 +1,7 @@
 """Results and comparisons: seeds averaged, users paired, nothing compared that is not comparable."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ USERS, ITEMS = 80, 30
 SETTINGS = EvaluationSettings()
 
 
+@cache
 def run_of(label: str, skill: float, *, users: int = USERS, **origin: object) -> Measured:
     """A run whose scores are noise plus `skill` for the target; the noise depends on label and seed."""
     facts = {"label": label, "model": label, "data": "little", "fingerprint": "f", "seed": 0}

@@ -14,7 +14,11 @@ from l2rec.types import Histories, Items
 
 
 def beyond(
-    rankings: Rankings, items: Items, histories: Histories, cutoff: int, vectors: Float[Tensor, "N D"] | None = None
+    rankings: Rankings,
+    items: Items,
+    histories: Histories,
+    cutoff: int,
+    vectors: Float[Tensor, "N D"] | sparse.csr_array | None = None,
 ) -> dict[str, float]:
     """Returns what the first `cutoff` places of all lists are like, each value named like `coverage@10`.
 
@@ -34,7 +38,8 @@ def beyond(
         items: The catalogue.
         histories: What was known of the users, in the order of the cases.
         cutoff: Places that count.
-        vectors: By what two items are alike; of any length.
+        vectors: By what two items are alike; if dense, of any length. Where None, the `attribute_vectors` of the
+            catalogue, which are worth keeping for several cut-offs.
 
     Raises:
         SettingError: the lists are shorter than `cutoff`.
@@ -44,7 +49,8 @@ def beyond(
             f"cutoff {cutoff}: the lists have {rankings.lists.shape[1]} places. Add {cutoff} to evaluation.cutoffs."
         )
     lists = _Lists(rankings, len(items), cutoff)
-    like = attribute_vectors(items) if vectors is None else _unit(vectors.double().numpy())
+    given = attribute_vectors(items) if vectors is None else vectors
+    like = _unit(given.double().numpy()) if isinstance(given, Tensor) else given
     counts = items.counts.numpy().astype(np.float64)
     found = {
         "coverage": float((lists.exposure > 0).mean()),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from l2rec.config import EvaluationSettings
-from l2rec.evaluation.beyond import beyond
+from l2rec.evaluation.beyond import attribute_vectors, beyond
 from l2rec.evaluation.metrics import per_case, per_user
 from l2rec.evaluation.ranking import Rankings
 from l2rec.evaluation.significance import interval
@@ -112,8 +112,9 @@ def measure(
     masks = slices(cases, items.counts, user_counts)
     frame = per_case(rankings, settings.cutoffs).with_columns(pl.Series(n, mask) for n, mask in masks.items())
     everything: dict[str, float | None] = {}
+    vectors = attribute_vectors(items)
     for cutoff in sorted(set(settings.cutoffs)):
-        found = beyond(rankings, items, cases.histories, cutoff)
+        found = beyond(rankings, items, cases.histories, cutoff, vectors)
         everything |= {name: None if math.isnan(value) else value for name, value in found.items()}
     whole = whole_slice(frame)
     results = Results(
