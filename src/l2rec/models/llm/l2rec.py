@@ -66,9 +66,9 @@ class Config(ModelSettings):
     """Steps between two refreshes of the item texts' vectors, where the item side is adapted."""
     projector_width: int = Field(default=256, ge=1, le=8192)
     """Hidden width of the projector from item vectors to input positions."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout on item vectors that go in and on view vectors that come out."""
-    id_dropout: float = Field(default=0.5, ge=0, le=1)
+    id_dropout: float = Field(default=0.15, ge=0, le=1)
     """Probability that an item is shown without its ID vector in a training step; 1 uses text alone."""
     negatives: int = Field(default=0, ge=0)
     """Sampled negatives of the softmax; 0 ranks the whole catalogue."""
@@ -154,11 +154,12 @@ class Model(Retriever, TextReader):
         at = batch.target_mask
         projected = self.network.project([h[at] for h in self.network.read(rows)])
         targets, owners = batch.targets[at], torch.arange(len(batch), device=at.device).unsqueeze(1).expand_as(at)[at]
+        items = self.item_vectors()
         parts = {"balance": self.config.balance_weight * self._balance(rows)}
         if self.config.integration != "output":
-            parts["retrieval"] = self._retrieval(self.network.fuse(projected, state[at]), targets)
+            parts["retrieval"] = self._retrieval(self.network.fuse(projected, state[at]), items, targets)
         if len(projected) == 2:
-            parts |= self._view_losses(projected, targets, owners)
+            parts |= self._view_losses(projected, items, targets, owners)
         if int(self.steps) % 10 == 1:
             self.readings = routing_readings(self.network.reader.choices, rows)
             if len(projected) == 2:
@@ -210,19 +211,25 @@ class Model(Retriever, TextReader):
         scaled: Tensor = functional.normalize(vectors, dim=-1) / self.network.temperature()
         return scaled
 
-    def _retrieval(self, vectors: Float[Tensor, "P D"], targets: Int[Tensor, " P"]) -> Float[Tensor, ""]:
+    def _retrieval(
+        self, vectors: Float[Tensor, "P D"], items: Float[Tensor, "N D"], targets: Int[Tensor, " P"]
+    ) -> Float[Tensor, ""]:
         queries = self._scaled(vectors)
         if not self.config.negatives:
-            return full_softmax(queries, self.item_vectors(), targets, smoothing=self.config.smoothing)
-        return sampled_softmax(queries, self.item_vectors(), targets, self.counts, self.config.negatives)
+            return full_softmax(queries, items, targets, smoothing=self.config.smoothing)
+        return sampled_softmax(queries, items, targets, self.counts, self.config.negatives)
 
     def _view_losses(
-        self, projected: list[Tensor], targets: Int[Tensor, " P"], owners: Int[Tensor, " P"]
+        self,
+        projected: list[Tensor],
+        items: Float[Tensor, "N D"],
+        targets: Int[Tensor, " P"],
+        owners: Int[Tensor, " P"],
     ) -> dict[str, Tensor]:
         config, parts = self.config, {}
         weight = 1.0 if config.integration == "output" else config.view_weight
         if weight:
-            own = [self._retrieval(vectors, targets) for vectors in projected]
+            own = [self._retrieval(vectors, items, targets) for vectors in projected]
             parts["view_retrieval"] = weight * torch.stack(own).mean()
         if config.bpc_weight:
             parts["bpc"] = config.bpc_weight * bpc_loss(projected[0], projected[1], owners, config.bpc_temperature)
