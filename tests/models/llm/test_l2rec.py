@@ -1,64 +1,22 @@
-"""L2Rec's own promises: frozen for good, cold items by their text, every switch does what it says."""
+"""L2Rec's own promises: frozen for good, cold items by their text, a text as a query, a fresh item side."""
 
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from l2rec.config import validated
 from l2rec.errors import BackboneError, SettingError
 from l2rec.models import _checkpoint
 from l2rec.models.llm.l2rec import Config, Model
 from l2rec.nn import bank
 from l2rec.nn.backbone import MINILM
-from l2rec.types import Batch, Items
 from tests import worlds
+from tests.models.llm.little import made, scores, steps
 
 COLD = 29
-SMALL: dict[str, Any] = {
-    "history": 8,
-    "dtype": "float32",
-    "rank": 2,
-    "tokens_per_item": 4,
-    "item_tokens": 8,
-    "projector_width": 8,
-    "router_width": 3,
-    "dropout": 0.0,
-    "id_dropout": 0.0,
-    "smoothing": 0.0,
-    "temperature": 0.2,
-}
-SEQUENCES = [[3, 10, 2, 7, 22], [7, 22, 8], [1, 4, 13, 11], [6, 19, 28, 27]]
-
-
-def made(backbone: Path | str, items: Items | None = None, attributes: int = 0, **more: Any) -> Model:
-    torch.manual_seed(0)
-    settings = validated(Config, SMALL | {"backbone": str(backbone)} | more, "model")
-    return Model(settings, items or worlds.tiny_items(), attributes)
-
-
-def steps(model: Model, count: int = 1, rate: float = 1e-2, batch: Batch | None = None) -> list[dict[str, float]]:
-    """Takes some steps downhill and returns the parts of the loss."""
-    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=rate)
-    found = []
-    for _ in range(count):
-        optimizer.zero_grad()
-        loss = model.train().loss(batch or worlds.training_batch_of(SEQUENCES))
-        loss.total.backward()
-        optimizer.step()
-        assert loss.total.item() == pytest.approx(sum(loss.parts.values()), rel=1e-5)
-        found.append(loss.parts)
-    return found
-
-
-@torch.no_grad()
-def scores(model: Model, *histories: list[int]) -> Tensor:
-    return model.eval().scores(worlds.batch_of(histories))
 
 
 def test_frozen_weights_keep_every_bit_and_stay_out_of_the_file(backbone: Path) -> None:
@@ -137,93 +95,6 @@ def test_positions_are_counted_as_the_backbone_gets_them(backbone: Path) -> None
     assert torch.equal(made(backbone).token_counts, words + 1)
     assert torch.equal(made(backbone, integration="input").token_counts, words)
     assert torch.equal(made(backbone, views="behavioural").token_counts, torch.ones(30, dtype=torch.long))
-
-
-SWITCHES: dict[str, dict[str, Any]] = {
-    "semantic": {"views": "semantic"},
-    "behavioural": {"views": "behavioural"},
-    "mean": {"fusion": "mean"},
-    "gate-less": {"fusion": "gate-less"},
-    "input": {"integration": "input"},
-    "output": {"integration": "output"},
-    "attention": {"targets": "attention"},
-    "all": {"targets": "all"},
-    "no shared": {"shared": 0},
-    "no view experts": {"semantic": 0, "behavioural": 0},
-    "plain LoRA": {"shared": 10, "semantic": 0, "behavioural": 0},
-    "semantic experts only": {"behavioural": 0},
-    "top 1": {"top": 1},
-    "context": {"signals": ("context",)},
-    "user": {"signals": ("user",)},
-    "interaction": {"signals": ("interaction",)},
-    "context+user": {"signals": ("context", "user")},
-    "static gates": {"signals": ()},
-    "no bpc": {"bpc_weight": 0.0},
-    "no balance": {"balance_weight": 0.0},
-    "no view loss": {"view_weight": 0.0},
-    "negatives": {"negatives": 7},
-    "smoothing": {"smoothing": 0.3},
-    "text alone": {"id_dropout": 1.0},
-    "adapted": {"item_side": "adapted"},
-    "random backbone": {"pretrained": False},
-    "bfloat16": {"dtype": "bfloat16"},
-}
-ALL_PARTS = {"retrieval", "view_retrieval", "bpc", "balance"}
-PARTS = {
-    "semantic": {"retrieval", "balance"},
-    "behavioural": {"retrieval", "balance"},
-    "input": {"retrieval", "balance"},
-    "output": {"view_retrieval", "bpc", "balance"},
-    "no bpc": ALL_PARTS - {"bpc"},
-    "no view loss": ALL_PARTS - {"view_retrieval"},
-}
-
-
-@pytest.mark.parametrize("switch", SWITCHES)
-def test_every_switch_trains_and_makes_a_difference(switch: str, backbone: Path) -> None:
-    model, usual = made(backbone, attributes=2, **SWITCHES[switch]), made(backbone, attributes=2)
-    batch = worlds.training_batch_of(SEQUENCES, attributes=2)
-    found, expected = (steps(m, 3, batch=batch) for m in (model, usual))
-    assert all(torch.isfinite(torch.tensor(list(parts.values()))).all() for parts in found)
-    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
-    assert set(found[0]) == PARTS.get(switch, ALL_PARTS)
-    assert found[-1] != expected[-1]
-    answers = model.eval().scores(worlds.batch_of([[3, 10], [], [7, 22, 8]], attributes=2))
-    assert answers.isfinite().all()
-    assert (found[0]["balance"] == 0) == (switch in ("no balance", "no view experts", "plain LoRA", "input"))
-
-
-def readings(model: Model) -> dict[str, float]:
-    steps(model)
-    return model.readings
-
-
-def test_readings_name_the_views_that_are_on(backbone: Path) -> None:
-    for switch, named in (
-        ("semantic", {"semantic"}),
-        ("behavioural", {"behavioural"}),
-        ("plain LoRA", {"acf"}),
-        ("semantic experts only", {"semantic", "acf"}),
-        ("static gates", {"semantic", "behavioural", "acf"}),
-    ):
-        found = readings(made(backbone, **SWITCHES[switch]))
-        views = {name.split("/")[1] for name in found if not name.startswith("acf")}
-        assert views | {"acf" for name in found if name.startswith("acf")} == named
-    assert readings(made(backbone, fusion="mean"))["acf/share"] == 0.5
-    whole = readings(made(backbone, semantic=3))
-    assert sum(whole[f"experts/semantic/block1/e{n}"] for n in range(3)) == pytest.approx(1)
-
-
-def trainable(model: Model) -> int:
-    return sum(p.numel() for name, p in model.named_parameters() if name.endswith(("down", "up")))
-
-
-def test_the_controls_have_as_many_expert_weights_as_the_claim(backbone: Path) -> None:
-    sizes = {s: trainable(made(backbone, **SWITCHES[s])) for s in ("plain LoRA", "input", "output", "mean")}
-    assert set(sizes.values()) == {trainable(made(backbone))}
-    assert trainable(made(backbone, shared=0)) < trainable(made(backbone))
-    with pytest.raises(SettingError, match=r'integration "input" needs both views\. Set views = "both"'):
-        made(backbone, integration="input", views="semantic")
 
 
 def collapse(backbone: Path, weight: float) -> dict[str, float]:
