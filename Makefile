@@ -1,5 +1,6 @@
 # make demo: installs into .venv and trains L2Rec beside its baselines on the bundled sample.
 # make test:  the tests. make check: the gate = format, lint, types, import contracts, generated docs, tests.
+# make docs, make readme: write docs/help.md and the README's table anew.
 # PYTHON picks the interpreter, VENV the environment, PIP_FLAGS goes to every `pip install`,
 # OUT is where the demo writes.
 
@@ -10,7 +11,7 @@ OUT ?= runs/demo
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS)
 SOURCES = src tests bench
 
-.PHONY: demo test check gate docs clean
+.PHONY: demo test check gate docs readme clean
 
 demo: $(VENV)/.offline
 	$(VENV)/bin/l2rec demo --out $(OUT)
@@ -29,6 +30,9 @@ gate: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(VENV)/bin/python -m l2rec.cli.help docs/help.md
+
+readme: $(VENV)/.offline
+	$(VENV)/bin/python -m l2rec.cli.readme README.md demo $(sort $(dir $(wildcard $(OUT)/*/manifest.json)))
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

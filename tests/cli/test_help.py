@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from l2rec.cli import help as pages
-from l2rec.cli import show
+from l2rec.cli import readme, show
 from l2rec.cli.app import app
 from l2rec.models import names
+from tests.trained import World
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,34 @@ def test_an_old_page_is_noticed(
     path.write_text(page + "old\n", encoding="utf-8")
     assert pages.main(["--check", str(path)]) == 1
     assert capsys.readouterr().err.endswith("help.md: not up to date. Run: make docs\n")
+
+
+def test_a_table_of_runs_is_put_between_its_marks(world: World, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("above\n<!-- demo:start -->\nold\n<!-- demo:end -->\nbelow\n", encoding="utf-8")
+    words = [str(page), "demo", str(world.popularity), str(world.sasrec)]
+    assert readme.main(words) == readme.main(words) == 0
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert lines[:2] == ["above", "<!-- demo:start -->"]
+    assert lines[-2:] == ["<!-- demo:end -->", "below"]
+    assert "old" not in lines
+    assert lines[2].startswith("log, test: loo/full/unseen/expected-ties")
+    assert [line.split("|")[1].strip() for line in lines if line.startswith("|")] == [
+        "model",
+        "---",
+        "sasrec",
+        "popularity",
+    ]
+
+
+def test_a_page_without_marks_is_left_alone(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing\n", encoding="utf-8")
+    assert readme.main([str(page), "demo", str(world.popularity)]) == 2
+    assert "<!-- demo:start --> ... <!-- demo:end -->: expected once in the page" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == "nothing\n"
+    assert readme.main([str(page)]) == 2
+    assert "pass a page, the name of its mark and the run folders" in capsys.readouterr().err
 
 
 def test_a_table_in_a_pipe_is_plain_and_never_cut(capsys: pytest.CaptureFixture[str]) -> None:

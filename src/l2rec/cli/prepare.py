@@ -20,7 +20,7 @@ LISTS = ("text", "item_attributes", "user_attributes")
 def prepare(
     source: Annotated[Path, typer.Argument(help="Folder or file with the log, or `sample` for the bundled one.")],
     out: Annotated[Path, Option(help="Folder to write.")],
-    kind: Annotated[str, Option(help="Format of the source; auto looks at the files.")] = "auto",
+    kind: Annotated[str, Option("--kind", "--format", help="Format of the source; auto looks at the files.")] = "auto",
     user: Annotated[str | None, Option(metavar="COLUMN", help="User's id in the log.")] = None,
     item: Annotated[str | None, Option(metavar="COLUMN", help="Item's id in the log.")] = None,
     time: Annotated[str | None, Option(metavar="COLUMN", help="Time of the event.")] = None,

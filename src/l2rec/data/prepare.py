@@ -29,7 +29,7 @@ _DEFAULT_SPLIT = SplitSettings()
 
 def prepare(
     source: str | Path,
-    out: Path,
+    out: str | Path,
     *,
     source_kind: str = "auto",
     columns: Columns = _DEFAULT_COLUMNS,
@@ -49,6 +49,7 @@ def prepare(
     Raises:
         DataError: the source cannot be read or split as it is, or `out` is there already.
     """
+    out = Path(out)
     _free(out, force)
     found = find(Path(source), source_kind, columns)
     out.parent.mkdir(parents=True, exist_ok=True)

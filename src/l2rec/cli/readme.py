@@ -1,0 +1,52 @@
+"""Puts a table of runs between two marks of a Markdown page, so that a page never holds a number typed by hand."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from l2rec.cli.show import say
+from l2rec.errors import L2RecError, SettingError
+from l2rec.evaluation.leaderboard import Table, leaderboard
+from l2rec.run.demo import SUBJECT, sentence
+from l2rec.run.tables import compared
+
+
+def markdown(table: Table) -> str:
+    """Returns a table in Markdown, its caption above it."""
+    head = [table.columns, ["---"] * len(table.columns)]
+    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (*head, *table.rows)]
+    return f"{table.caption}\n\n" + "\n".join(rows)
+
+
+def placed(page: str, mark: str, text: str) -> str:
+    """Returns the page with `text` between `<!-- mark:start -->` and `<!-- mark:end -->`.
+
+    Raises:
+        SettingError: the page lacks a mark, or has it twice.
+    """
+    start, end = f"<!-- {mark}:start -->", f"<!-- {mark}:end -->"
+    if page.count(start) != 1 or page.count(end) != 1:
+        raise SettingError(f"{start} ... {end}: expected once in the page. Put the marks where the table belongs.")
+    before, rest = page.split(start)
+    return f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Puts the table of run folders into a page: PAGE MARK RUN...; returns the exit code."""
+    try:
+        if len(arguments) < 3:
+            raise SettingError("readme: pass a page, the name of its mark and the run folders.")
+        page, mark, *runs = arguments
+        table = compared([Path(run) for run in runs])
+        told = sentence(table, SUBJECT)
+        text = markdown(leaderboard(table)) + (f"\n\n{told}" if told else "")
+        path = Path(page)
+        path.write_text(placed(path.read_text(encoding="utf-8"), mark, text), encoding="utf-8")
+    except L2RecError as error:
+        say(str(error))
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,124 @@
+"""The README keeps its word: its commands exist, its blocks run on a little world, its links lead somewhere."""
+
+import re
+import shlex
+import tomllib
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from l2rec.cli.app import app, main
+from l2rec.config import EvaluationSettings, RunSettings, validated
+from l2rec.evaluation.metrics import means
+from l2rec.models import Counter
+from l2rec.run.record import ranked
+from tests import worlds
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Returns the code blocks of a language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[list[str]]:
+    """Returns every line of the shell blocks as words."""
+    lines = "\n".join(blocks("sh")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    known = {command.name for command in app.registered_commands}
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for words in commands():
+        assert words[1] in (known if words[0] == "l2rec" else targets), words
+    assert {words[1] for words in commands() if words[0] == "l2rec"} >= known - {"demo"}
+    assert {"demo", "test", "check"} <= targets
+
+
+def test_every_make_target_and_path_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for name in re.findall(r"`make ([a-z]+)`", README):
+        assert name in targets
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / link).exists(), link
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the log and the TOML file that the README names."""
+    worlds.write_log(tmp_path / "my-log", users=40)
+    [toml] = blocks("toml")
+    validated(RunSettings, tomllib.loads(toml), "")
+    (tmp_path / "sasrec.toml").write_text(toml.replace("epochs = 10", "epochs = 1"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("L2REC_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_the_python_lines_run_and_are_six_at_most(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = blocks("python")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 6
+    exec(compile(code, "README.md", "exec"), {})
+    estimate, titles = capsys.readouterr().out.splitlines()
+    assert re.search(r"mean=0\.\d+ low=0\.\d+ high=0\.\d+", estimate)
+    assert titles.count("'") == 10
+    assert (place / "runs" / "mine" / "results.json").is_file()
+
+
+@pytest.mark.slow
+def test_the_shell_lines_run_in_their_order(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "transition.toml").write_text('data = "prepared/mine"\n[model]\nname = "transition"\n')
+    for words in commands():
+        if words[0] != "l2rec":
+            continue
+        if words[1] == "compare":
+            for name in words[2:]:
+                path = Path(name)
+                run("train", f"{path.name}.toml", "--out", name, "--resume")
+                run("evaluate", name)
+        run(*words[1:])
+    assert (place / "report.html").is_file()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def run(*words: str) -> None:
+    """Runs a command and sees it end well."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert not ended.value.code, words
+
+
+def written(path: Path) -> ModuleType:
+    """Returns the model of the README as a module."""
+    path.write_text(blocks("python")[1], encoding="utf-8")
+    spec = util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_model_of_the_readme_is_ten_lines_and_learns(tmp_path: Path) -> None:
+    module = written(tmp_path / "successor.py")
+    body = blocks("python")[1].split("class Model")[1]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 11, "ten, and the class's sentence"
+    items = worlds.tiny_items(30)
+    model = module.Model(module.Config(), items)
+    assert isinstance(model, Counter)
+    model.count(worlds.tiny_histories(users=200, items=30))
+    batch = worlds.batch_of([[4, 7], []])
+    assert torch.isfinite(model.scores(batch)).all()
+    found = means(ranked(model, worlds.tiny_cases(users=200, items=30), EvaluationSettings(mask_seen=False)), (1,))
+    assert found["recall@1"] > 0.5
+
+
+def test_the_demonstrations_place_is_marked() -> None:
+    assert README.count("<!-- demo:start -->") == README.count("<!-- demo:end -->") == 1
+    assert README.index("<!-- demo:start -->") < README.index("<!-- demo:end -->")
