@@ -1,6 +1,7 @@
 """The diagnosis tells the prepared data's own numbers, in words, and warns of what bends a claim."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,23 @@ def test_the_numbers_are_those_of_the_training_part(prepared: Prepared) -> None:
     assert found.fingerprint == prepared.manifest.fingerprint
 
 
+def test_texts_are_counted_by_words_and_twins(prepared: Prepared) -> None:
+    texts = ("red | lamp of glass", "red | lamp of glass", " ", *[f"item {n}" for n in range(27)])
+    titles = ("Heat (1995)", "Alien (1979) ", "2001", *["(1995) x"] * 27)
+    found = diagnose(replace(prepared, items=replace(prepared.items, texts=texts, titles=titles))).text
+    assert found.covered_share == pytest.approx(29 / 30)
+    assert found.distinct_share == pytest.approx(28 / 30)
+    assert found.film_share == pytest.approx(2 / 30)
+    assert found.words.model_dump() == {
+        "least": 0,
+        "p10": 2,
+        "median": 2,
+        "p90": 2,
+        "most": 4,
+        "mean": pytest.approx((4 + 4 + 27 * 2) / 30),
+    }
+
+
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_the_cases_are_counted_one_by_one(part: str, tmp_path: Path) -> None:
     log = worlds.write_log(tmp_path / "log", users=60)
@@ -74,6 +92,8 @@ def test_the_cases_are_counted_one_by_one(part: str, tmp_path: Path) -> None:
     trained = set(prepared.train.items.tolist())
     assert found["cases"] == len(cases)
     assert found["new_item_share"] == pytest.approx(np.mean([int(t) not in trained for t in cases.targets]))
+    rare = replace(prepared, items=replace(prepared.items, counts=prepared.items.counts.clamp(max=1)))
+    assert diagnose(rare).model_dump()[part] == found
     new = [not len(prepared.train.sequence(int(user))) for user in cases.users]
     assert found["new_user_share"] == pytest.approx(np.mean(new))
     assert 0 < found["new_user_share"] < 1
