@@ -86,10 +86,14 @@ def test_the_batch_size_changes_nothing(cases: Cases) -> None:
 
 
 def test_the_models_own_table_is_not_written_to(cases: Cases) -> None:
-    popularity = torch.arange(ITEMS).float()
-    table = popularity.expand(ITEMS + 1, ITEMS)
-    ranked(table, cases)
-    assert torch.equal(popularity, torch.arange(ITEMS).float())
+    table = table_of()[:1].repeat(len(cases), 1)
+    before = table.clone()
+    shared = table[0].clone()
+    ones, settings = torch.ones(ITEMS).long(), EvaluationSettings()
+    rank(lambda batch: table[: len(batch)], cases, history=5, token_counts=ones, settings=settings)
+    rank(lambda batch: shared.expand(len(batch), -1), cases, history=5, token_counts=ones, settings=settings)
+    assert torch.equal(table, before)
+    assert torch.equal(shared, before[0])
 
 
 def test_the_list_is_as_long_as_the_largest_cutoff_or_twenty_or_the_catalogue(cases: Cases) -> None:
