@@ -7,7 +7,8 @@ from typing import Any
 
 from l2rec.config import TrainingSettings
 from l2rec.data.batches import TrainingBatches
-from l2rec.training.loop import Fitted, Occasion, fit
+from l2rec.training.loop import fit
+from l2rec.training.occasion import Fitted, Occasion
 from tests.training.learner import Tiny, Validation
 from tests.worlds import tiny_histories
 
