@@ -114,4 +114,3 @@ def test_the_demonstrations_own_settings_are_whole_and_ask_for_the_sample() -> N
     assert {path.stem for path in files} >= {"l2rec", "sasrec", "transition", "popularity", "itemknn", "ease"}
     for path in files:
         assert resolved(settings_of(path)).data == "sample"
-        assert path.read_text().startswith("# ")
