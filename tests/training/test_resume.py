@@ -54,7 +54,8 @@ def everything_but_times(folder: Path) -> dict[str, Any]:
     course = json.loads(course_file.read_text())["course"]
     course = {k: v for k, v in course.items() if k not in ("seconds", "training_seconds", "log_bytes")}
     course["sums"].pop("seconds", None)
-    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+    # What the job itself was writing when it was killed after the training is none of the training's.
+    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.name.startswith(".returned"))
     fitted = json.loads((folder / "fitted.json").read_text())
     return found | {"course": course, "log": lines_but_times(folder), "names": names, "fitted": fitted}
 
