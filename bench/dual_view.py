@@ -89,8 +89,9 @@ def main() -> None:
     if options.peak:
         print_peak(options.peak, options.rows)
         return
-    rounds = Rounds(ways(options.rows), options.rounds, warmup=1)
+    # First, while this process is small: on Linux a child's peak begins at its parent's.
     memory = {way: round(peak(way, options.rows), 1) for way in ("loaded", "one call", "two calls")}
+    rounds = Rounds(ways(options.rows), options.rounds, warmup=1)
     print("peak resident memory, MiB: " + ", ".join(f"{way} {size:.0f}" for way, size in memory.items()))
     setting: dict[str, object] = {"rows": options.rows, "semantic": SEMANTIC, "behavioural": BEHAVIOURAL}
     ratios = {"one call / two calls (at most 1)": rounds.ratio("one call", "two calls")}

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedConfig, RobertaConfig, RobertaModel
 
 from l2rec.errors import BackboneError, MissingExtraError
-from l2rec.nn import backbone
+from l2rec.nn import attention, backbone
 from l2rec.nn.views import causal
 from tests.nn import networks
 
@@ -44,6 +44,7 @@ def test_words_given_as_vectors_are_read_as_the_library_reads_their_numbers(kind
     both = torch.ones(1, 5, 5, dtype=torch.bool)
     visible = both if frozen.bidirectional else both.tril()
     ours = frozen(frozen.token_embedding(ids), visible, torch.arange(5).expand(1, -1))
+    attention.choose(frozen.network, "cuda")
     theirs = frozen.network(input_ids=ids, attention_mask=torch.ones(1, 5)).last_hidden_state
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 

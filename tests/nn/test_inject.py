@@ -23,13 +23,14 @@ def adapted(model: DualView) -> dict[str, AdaptedLinear]:
 @every_target
 def test_an_untrained_model_is_the_frozen_one_bit_for_bit(kind: str, targets: str) -> None:
     words, visible, positions, user, layout = inputs()
-    expected = networks.little(kind)(words, visible, positions)
+    expected = networks.little(kind)(words, visible, positions, layout.parts)
+    torch.testing.assert_close(networks.little(kind)(words, visible, positions), expected, rtol=1e-4, atol=1e-5)
     model = dual_view(kind, targets=targets)
     assert torch.equal(model(words, visible, positions, user, layout), expected)
     assert len(model.choices) == 2
-    assert torch.equal(model.plain(words, visible, positions), expected)
+    assert torch.equal(model.plain(words, visible, positions, layout), expected)
     bent(model)
-    assert torch.equal(model.plain(words, visible, positions), expected)
+    assert torch.equal(model.plain(words, visible, positions, layout), expected)
     assert not torch.allclose(model(words, visible, positions, user, layout), expected, atol=1e-3)
 
 
@@ -162,8 +163,8 @@ def test_any_pool_may_be_empty(pools: tuple[int, int, int]) -> None:
     assert out.isfinite().all()
     found = [sum(choice is not None for choice in pair) for pair in model.choices]
     assert found == ([sum(n > 0 for n in pools[1:])] * 2 if sum(pools) else [])
-    words, visible, positions, *_ = inputs()
-    assert torch.equal(out, model.plain(words, visible, positions)) == (sum(pools) == 0)
+    words, visible, positions, _, layout = inputs()
+    assert torch.equal(out, model.plain(words, visible, positions, layout)) == (sum(pools) == 0)
 
 
 def test_nothing_of_a_call_is_left_in_the_model_but_the_choices() -> None:

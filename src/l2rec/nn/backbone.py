@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from l2rec.errors import BackboneError, MissingExtraError
+from l2rec.nn import attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -65,12 +66,6 @@ class Backbone(nn.Module):
         table: nn.Module = self.network.get_input_embeddings()  # type: ignore[operator]
         return table
 
-    def _choose_attention(self, kind: str) -> None:
-        """Takes plain matrix products on a CPU, where they are twice as fast as the fused kernel's backward pass."""
-        wanted = "eager" if kind == "cpu" else "sdpa"
-        if _settings(self.network)._attn_implementation != wanted:
-            self.network.set_attn_implementation(wanted)  # type: ignore[operator]
-
     def token_size(self) -> float:
         """Returns the standard deviation of the token vectors; 1 on the meta device, where there are no values."""
         device = next(self.network.parameters()).device
@@ -84,6 +79,7 @@ class Backbone(nn.Module):
         embeddings: Float[Tensor, "B T D"],
         visible: Bool[Tensor, "B T T"],
         positions: Int[Tensor, "B T"],
+        parts: tuple[slice, ...] = (slice(None),),
     ) -> Float[Tensor, "B T D"]:
         """Returns the last hidden states.
 
@@ -91,6 +87,7 @@ class Backbone(nn.Module):
             embeddings: Vectors that stand in the place of token vectors.
             visible: True where query (first T) may look at key (second T); each query must see a key.
             positions: Position of every vector in its own sequence.
+            parts: Slices that cover the position axis, none of which sees another; attention may use it to do less.
 
         Raises:
             BackboneError: a sequence is longer than the model's table of positions.
@@ -101,10 +98,11 @@ class Backbone(nn.Module):
                 f"model.backbone: {int(positions.max()) + 1} positions: {kind} has {self.limit}. "
                 "Lower model.history, model.tokens_per_item or model.item_tokens, or use another backbone."
             )
-        self._choose_attention(embeddings.device.type)
-        mask = torch.zeros(visible.shape, dtype=self.dtype, device=visible.device).masked_fill(~visible, _WIDE_MASK)
         kind = embeddings.device.type
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+        attention.choose(self.network, kind)
+        mask = torch.zeros(visible.shape, dtype=self.dtype, device=visible.device).masked_fill(~visible, _WIDE_MASK)
+        rounded = torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        with rounded, attention.parted(parts):
             out = self.network(
                 inputs_embeds=embeddings.to(self.dtype),
                 attention_mask=mask.unsqueeze(1),
@@ -184,10 +182,7 @@ def load(name: str, *, pretrained: bool = True, dtype: torch.dtype = torch.float
     if pretrained:
         fingerprint(name)
     try:
-        if pretrained:
-            network = AutoModel.from_pretrained(place, dtype=torch.float32, attn_implementation="sdpa")
-        else:
-            network = _random(_config(place))
+        network = AutoModel.from_pretrained(place, dtype=torch.float32) if pretrained else _random(_config(place))
     except _UNREADABLE as error:
         raise BackboneError(_not_loaded(name, error)) from None
     return Backbone(network, int(_settings(network).get_text_config().hidden_size), dtype)
@@ -201,7 +196,7 @@ def from_config(config: "PreTrainedConfig", dtype: torch.dtype = torch.float32) 
 def _random(config: "PreTrainedConfig") -> nn.Module:
     from transformers import AutoModel
 
-    network: nn.Module = AutoModel.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
+    network: nn.Module = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     return network
 
 

@@ -73,17 +73,21 @@ class DualView(nn.Module):
         """
         self._user, self._layout, self.choices = user, layout, []
         try:
-            hidden: Tensor = self.backbone(embeddings, visible, positions)
+            hidden: Tensor = self.backbone(embeddings, visible, positions, layout.parts)
         finally:
             self._forget()
         return hidden
 
     def plain(
-        self, embeddings: Float[Tensor, "B T D"], visible: Bool[Tensor, "B T T"], positions: Int[Tensor, "B T"]
+        self,
+        embeddings: Float[Tensor, "B T D"],
+        visible: Bool[Tensor, "B T T"],
+        positions: Int[Tensor, "B T"],
+        layout: Layout,
     ) -> Float[Tensor, "B T D"]:
-        """Returns what the frozen backbone says, every expert off."""
+        """Returns what the frozen backbone says, every expert off; arguments as for `forward`."""
         self.choices = []
-        hidden: Tensor = self.backbone(embeddings, visible, positions)
+        hidden: Tensor = self.backbone(embeddings, visible, positions, layout.parts)
         return hidden
 
     def decide(self, number: int, context: Float[Tensor, "B T D"]) -> Float[Tensor, "B T ER"] | None:

@@ -61,6 +61,11 @@ class Layout:
         """Slices of each view on the position axis."""
         return (slice(0, self.semantic), slice(self.semantic, self.semantic + self.behavioural))
 
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """Slices of the views that are on."""
+        return tuple(part for part in self.slices if part.stop > part.start)
+
 
 @dataclass(frozen=True)
 class Choice:
