@@ -26,11 +26,11 @@ class Config(ModelSettings):
     """Attention heads of a block; they divide the width."""
     expansion: int = Field(default=4, ge=1)
     """Hidden width of the feed-forward half of a block, in widths."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
     """Dropout on input vectors and on what each half of a block adds."""
     loss: Literal["full", "sampled"] = "full"
     """Softmax over the whole catalogue, or over the target and sampled negatives."""
-    smoothing: float = Field(default=0.2, ge=0, lt=1)
+    smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Label smoothing of the full softmax."""
     negatives: int = Field(default=1024, ge=1)
     """Negatives that the sampled softmax draws for each batch."""
