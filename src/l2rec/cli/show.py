@@ -1,5 +1,6 @@
 """How every command speaks: data to stdout as a table or JSON, words to stderr."""
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -43,4 +44,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: 
         table.add_column(Text(column), justify="left" if number in left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout, width=None if terminal else 400, highlight=False).print(table)
+    if terminal:
+        Console(file=sys.stdout, highlight=False).print(table)
+        return
+    written = io.StringIO()
+    Console(file=written, width=10_000, highlight=False).print(table)
+    show("\n".join(line.rstrip() for line in written.getvalue().splitlines()))
