@@ -177,8 +177,10 @@ def load(name: str, *, pretrained: bool = True, dtype: torch.dtype = torch.float
         BackboneError: the files are not there, not readable, or not the published ones.
     """
     from transformers import AutoModel
+    from transformers.utils import logging
 
     place = locate(name)
+    logging.disable_progress_bar()  # it would stand between the words of whoever loads
     if pretrained:
         fingerprint(name)
     try:
