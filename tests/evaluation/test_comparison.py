@@ -16,6 +16,7 @@ from l2rec.evaluation.protocol import protocol_name
 from l2rec.evaluation.ranking import rank
 from l2rec.evaluation.results import Measured, Origin, Results, measure
 from l2rec.evaluation.significance import interval
+from l2rec.types import Cases
 from tests import worlds
 
 USERS, ITEMS = 80, 30
@@ -195,3 +196,14 @@ def test_p_values_are_rounded_not_cut(p: float, said: str) -> None:
 )
 def test_differences_carry_their_sign(value: float, said: str) -> None:
     assert leaderboard.signed(value) == said
+
+
+def test_a_value_that_nobody_has_is_none_and_survives_the_trip() -> None:
+    cases = Cases(torch.arange(3), worlds.histories_of([[], [], []]), torch.tensor([1, 2, 3]), torch.zeros(3).long())
+    ones = torch.ones(ITEMS).long()
+    rankings = rank(lambda batch: torch.rand(len(batch), ITEMS), cases, history=5, token_counts=ones, settings=SETTINGS)
+    origin = Origin(label="a", model="a", data="d", fingerprint="f", protocol=protocol_name("loo", SETTINGS))
+    found = measure(rankings, cases, worlds.tiny_items(ITEMS), torch.zeros(3).long(), SETTINGS, origin)
+    assert found.results.beyond["lift@10"] is None
+    assert Results.model_validate_json(found.results.model_dump_json()) == found.results
+    assert compare([found]).rows[0].beyond["lift@10"] is None
