@@ -13,15 +13,15 @@ from torch import Tensor, nn
 NAME = "l2rec_views"
 Plain = Callable[..., tuple[Tensor, Tensor | None]]
 
-_parts: ContextVar[tuple[slice, ...]] = ContextVar("parts", default=(slice(None),))
+_parts: ContextVar[tuple[int, ...]] = ContextVar("parts", default=())
 
 
 @contextmanager
-def parted(parts: tuple[slice, ...]) -> Iterator[None]:
+def parted(parts: tuple[int, ...]) -> Iterator[None]:
     """Lets attention run over each of `parts` by itself while this is open; none of them sees another.
 
     Args:
-        parts: Slices that cover the position axis, first to last.
+        parts: Positions of each, first to last, that add up to all; none means one part.
     """
     token = _parts.set(parts)
     try:
@@ -54,11 +54,13 @@ def _plain(module: nn.Module) -> Plain | None:
 def _by_parts(
     module: nn.Module, states: tuple[Tensor, Tensor, Tensor], mask: Float[Tensor, "B 1 T T"], said: dict[str, Any]
 ) -> tuple[Float[Tensor, "B T _heads _head"], None]:
-    plain, found = _plain(module), []
+    plain, found, start = _plain(module), [], 0
     assert plain is not None
-    for part in _parts.get():
-        query, key, value = (state[:, :, part] for state in states)
-        found.append(plain(module, query, key, value, mask[:, :, part, part], **said)[0])
+    sizes = list(_parts.get()) or [mask.shape[-1]]
+    for query, key, value in zip(*(torch.split(state, sizes, 2) for state in states), strict=True):
+        end = start + query.shape[2]
+        found.append(plain(module, query, key, value, mask[:, :, start:end, start:end], **said)[0])
+        start = end
     return torch.cat(found, 1), None
 
 

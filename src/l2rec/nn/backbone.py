@@ -79,7 +79,7 @@ class Backbone(nn.Module):
         embeddings: Float[Tensor, "B T D"],
         visible: Bool[Tensor, "B T T"],
         positions: Int[Tensor, "B T"],
-        parts: tuple[slice, ...] = (slice(None),),
+        parts: tuple[int, ...] = (),
     ) -> Float[Tensor, "B T D"]:
         """Returns the last hidden states.
 
@@ -87,7 +87,7 @@ class Backbone(nn.Module):
             embeddings: Vectors that stand in the place of token vectors.
             visible: True where query (first T) may look at key (second T); each query must see a key.
             positions: Position of every vector in its own sequence.
-            parts: Slices that cover the position axis, none of which sees another; attention may use it to do less.
+            parts: Positions of each part of the row, none of which sees another, so that attention may do less.
 
         Raises:
             BackboneError: a sequence is longer than the model's table of positions.
@@ -180,7 +180,7 @@ def load(name: str, *, pretrained: bool = True, dtype: torch.dtype = torch.float
     from transformers.utils import logging
 
     place = locate(name)
-    logging.disable_progress_bar()  # it would stand between the words of whoever loads
+    logging.disable_progress_bar()  # it would stand between the words of whoever loads  # type: ignore[no-untyped-call]
     if pretrained:
         fingerprint(name)
     try:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -95,12 +96,13 @@ class DualView(nn.Module):
         if self._user is None or not self.pools.ranks:
             return None
         if number == 0:
-            self._heard = [self._hear(view, self._user[:, part]) for view, part in enumerate(self._layout.slices)]
+            users = torch.split(self._user, list(self._layout.lengths), 1)
+            self._heard = [self._hear(view, user) for view, user in enumerate(users)]
         pair: list[Choice | None] = []
-        for view, part in enumerate(self._layout.slices):
+        for view, part in enumerate(torch.split(context, list(self._layout.lengths), 1)):
             router = self._router(number, view)
-            on = part.stop > part.start and router is not None
-            pair.append(router(context[:, part], self._heard[view][number]) if router is not None and on else None)
+            on = part.shape[1] and router is not None
+            pair.append(router(part, self._heard[view][number]) if router is not None and on else None)
         self.choices.append((pair[0], pair[1]))
         return rank_gates(self.pools, (pair[0], pair[1]), self._layout, context)
 

@@ -62,9 +62,9 @@ class Layout:
         return (slice(0, self.semantic), slice(self.semantic, self.semantic + self.behavioural))
 
     @property
-    def parts(self) -> tuple[slice, ...]:
-        """Slices of the views that are on."""
-        return tuple(part for part in self.slices if part.stop > part.start)
+    def parts(self) -> tuple[int, ...]:
+        """Positions of the views that are on."""
+        return tuple(length for length in self.lengths if length)
 
 
 @dataclass(frozen=True)
