@@ -12,6 +12,7 @@ from l2rec.config import RunSettings, read_toml, validated
 from l2rec.errors import DataError, ModelError, RunError, SettingError
 from l2rec.models._checkpoint import read_tensors
 from l2rec.run import Options, Run, check, plan, settings_of, train
+from l2rec.models import find
 from l2rec.serving.folder import RunFolder
 from tests.trained import SASREC, World, first, settings, write_config
 
@@ -24,7 +25,8 @@ def test_a_run_folder_says_what_decided_it(world: World) -> None:
     assert told["model"] == "sasrec"
     assert told["seed"] == 0
     assert told["protocol"] == "loo/full/unseen/expected-ties/@5,10,20"
-    assert told["settings"]["model"]["smoothing"] == 0.2, "a default that no file named"
+    default = find("sasrec").config.model_fields["smoothing"].default
+    assert told["settings"]["model"]["smoothing"] == default, "a default that no file named"
     assert told["fingerprint"] == json.loads((world.prepared / "manifest.json").read_text())["fingerprint"]
     assert told["versions"]["torch"] == torch.__version__
     assert told["trainable"] > 0

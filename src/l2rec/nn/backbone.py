@@ -180,7 +180,7 @@ def load(name: str, *, pretrained: bool = True, dtype: torch.dtype = torch.float
     from transformers.utils import logging
 
     place = locate(name)
-    logging.disable_progress_bar()  # it would stand between the words of whoever loads  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would stand between the words of whoever loads
     if pretrained:
         fingerprint(name)
     try:
