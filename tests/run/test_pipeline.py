@@ -10,9 +10,9 @@ import torch
 
 from l2rec.config import RunSettings, read_toml, validated
 from l2rec.errors import DataError, ModelError, RunError, SettingError
+from l2rec.models import find
 from l2rec.models._checkpoint import read_tensors
 from l2rec.run import Options, Run, check, plan, settings_of, train
-from l2rec.models import find
 from l2rec.serving.folder import RunFolder
 from tests.trained import SASREC, World, first, settings, write_config
 
