@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from l2rec import models
 from l2rec.cli.app import app
 from l2rec.cli.models import settings_of
-from l2rec.config import EvaluationSettings, RunSettings, TrainingSettings
+from l2rec.config import EvaluationSettings, RunSettings, Settings, TrainingSettings
 from l2rec.data.columns import Columns
 from l2rec.data.splits import SplitSettings
 
@@ -48,7 +48,7 @@ def _settings() -> Iterator[str]:
     yield from _table("Split (`l2rec prepare`)", SplitSettings)
 
 
-def _table(title: str, kind: type, summary: str = "") -> Iterator[str]:
+def _table(title: str, kind: type[Settings], summary: str = "") -> Iterator[str]:
     yield f"### {title}\n"
     if summary:
         yield f"{summary}\n"

@@ -10,6 +10,9 @@ from l2rec.config import ModelSettings
 from l2rec.errors import RunError
 from l2rec.types import Batch, Histories, Items, Loss
 
+_THIRD = "third."
+"""What the names of a learner's third signal begin with in its state."""
+
 
 class Recommender(nn.Module, ABC):
     """Anything that scores every item of the catalogue for a batch of histories."""
@@ -82,35 +85,47 @@ class Learner(Recommender):
             unless the model's constructor says otherwise.
         readings: What the log shows of the model's inner life since the last step that was logged, e.g. expert use;
             the model fills it in `loss`, the loop copies it.
+        third: A floor whose scores stand beside the model's own; counted before the first step, no part of the loss.
+            None where there is none.
+        third_weight: Factor of its scores.
     """
+
+    third: Counter | None
 
     def __init__(self, config: ModelSettings, items: Items, attributes: int = 0) -> None:
         """See the base class."""
         super().__init__(config, items, attributes)
         self.token_counts: Int[Tensor, " N"] = torch.ones(len(items), dtype=torch.long)
         self.readings: dict[str, float] = {}
+        self.third = None
+        self.third_weight = 0.0
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
         """Returns the loss of a batch with targets; a mean over the positions of `target_mask`."""
 
     def state(self) -> dict[str, Tensor]:
-        """Returns trainable parameters and persistent buffers; frozen weights stay behind."""
+        """Returns trainable parameters, persistent buffers and what `third` counted; frozen weights stay behind."""
         frozen = {name for name, p in self.named_parameters() if not p.requires_grad}
-        return {name: t for name, t in self.state_dict().items() if name not in frozen}
+        counted = {} if self.third is None else self.third.state()
+        own = {name: t for name, t in self.state_dict().items() if name not in frozen}
+        return own | {_THIRD + name: t for name, t in counted.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """See the base class."""
         expected = self.state()
         wrong = sorted(set(expected) ^ set(state))
-        wrong += [n for n in expected.keys() & state.keys() if expected[n].shape != state[n].shape]
+        learnt = {n for n in expected.keys() & state.keys() if not n.startswith(_THIRD)}
+        wrong += sorted(n for n in learnt if expected[n].shape != state[n].shape)
         if wrong:
             raise RunError(f"weights: {wrong[0]}: does not fit the model's settings. Use the run's own config.toml.")
-        self.load_state_dict(state, strict=False)
+        if self.third is not None:
+            self.third.load_state({n.removeprefix(_THIRD): t for n, t in state.items() if n not in learnt})
+        self.load_state_dict({n: state[n] for n in learnt}, strict=False)
 
 
 class Retriever(Learner):
-    """A learner whose score is a dot product, so that its items can be indexed."""
+    """A learner whose own score is a dot product, so that its items can be indexed; `third` may add to it."""
 
     @abstractmethod
     def user_vectors(self, batch: Batch) -> Float[Tensor, "B D"]:
@@ -121,8 +136,13 @@ class Retriever(Learner):
         """Returns the vectors of the whole catalogue."""
 
     def scores(self, batch: Batch) -> Float[Tensor, "B N"]:
-        """Returns the dot products of user and item vectors."""
-        return self.user_vectors(batch) @ self.item_vectors().T
+        """Returns the dot products of user and item vectors, and what `third` adds to them."""
+        return self.scores_by(batch, self.item_vectors())
+
+    def scores_by(self, batch: Batch, vectors: Float[Tensor, "N D"]) -> Float[Tensor, "B N"]:
+        """Returns `scores`, given the item vectors, which need be made only once for many batches."""
+        dots = self.user_vectors(batch) @ vectors.T
+        return dots if self.third is None else dots + self.third_weight * self.third.scores(batch)
 
 
 class TextReader(ABC):

@@ -180,6 +180,6 @@ def _scorer(model: Model) -> Callable[[Batch], Tensor]:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     if isinstance(model, Retriever):
         with torch.no_grad():
-            vectors = model.item_vectors().T
-        return lambda batch: model.user_vectors(batch.to(device)) @ vectors
+            vectors = model.item_vectors()
+        return lambda batch: model.scores_by(batch.to(device), vectors)
     return lambda batch: model.scores(batch.to(device))

@@ -116,7 +116,7 @@ class Recommender:
         batch = Batch(items, place < len(kept), place, people[None]).to(self.device)
         with torch.no_grad():
             if isinstance(self.model, Retriever):
-                return (self.model.user_vectors(batch) @ self._item_vectors.T)[0].float().cpu()
+                return self.model.scores_by(batch, self._item_vectors)[0].float().cpu()
             return self.model.scores(batch)[0].float().cpu()
 
     @cached_property

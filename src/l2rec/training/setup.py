@@ -88,6 +88,8 @@ def set_up(model: Learner, train: Histories, settings: TrainingSettings, occasio
         course.reopen(settings)
     elif checkpoints.newest() is not None or (occasion.folder / _checkpoint.WEIGHTS).exists():
         raise RunError(f"{occasion.folder}: holds a trained run already. Pass --resume, or choose another folder.")
+    if model.third is not None:
+        model.third.count(train)
     step = Step(processes, model, settings)
     if occasion.resume:
         checkpoints.load_model(model)

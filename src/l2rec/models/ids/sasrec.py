@@ -8,14 +8,14 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from l2rec.config import ModelSettings
 from l2rec.models._base import Retriever
+from l2rec.models._third import ThirdSettings, add_third
 from l2rec.nn.losses import full_softmax, sampled_softmax
 from l2rec.nn.transformer import Dropout, Transformer
 from l2rec.types import Batch, Items, Loss
 
 
-class Config(ModelSettings):
+class Config(ThirdSettings):
     """Settings of SASRec; the defaults are what validated best on amazon-beauty-2014."""
 
     width: int = Field(default=128, ge=1)
@@ -66,6 +66,7 @@ class Model(Retriever):
         weights = items.counts + 1 if config.draw == "popularity" else torch.ones_like(items.counts)
         self.register_buffer("weights", weights, persistent=False)
         self.weights: Int[Tensor, " N"]
+        add_third(self, config, items)
 
     def loss(self, batch: Batch) -> Loss:
         """Returns the cross-entropy of the next item at every position that counts; see `nn.losses`.

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from l2rec.config import ModelSettings
 from l2rec.errors import SettingError
 from l2rec.models._base import Retriever, TextReader
+from l2rec.models._third import ThirdSettings, add_third
 from l2rec.nn import backbone as backbones
 from l2rec.nn import bank, prompts, views
 from l2rec.nn.fusion import bpc_loss
@@ -21,7 +21,7 @@ from l2rec.nn.router import Pools, balance_loss
 from l2rec.types import Batch, Items, Loss
 
 
-class Config(ModelSettings):
+class Config(ThirdSettings):
     """Settings of L2Rec; the defaults are what validated best on amazon-scientific-2018 with MiniLM."""
 
     history: int = Field(default=20, ge=1, le=1000)
@@ -140,6 +140,7 @@ class Model(Retriever, TextReader):
         self.register_buffer("adapted_text", adapted)
         self.adapted_text: Tensor
         words = self.tokens.lengths if config.views != "behavioural" else torch.zeros_like(self.tokens.lengths)
+        add_third(self, config, items)
         self.token_counts = words + int(config.views != "semantic" and config.integration != "input")
 
     def loss(self, batch: Batch) -> Loss:
