@@ -42,7 +42,7 @@ def test_it_keeps_what_every_model_owes(
     backbone: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path_factory.mktemp
-    owed.test_it_offers_settings_a_model_and_a_sentence("markov", backbone)
+    owed.test_it_offers_settings_a_model_and_a_sentence("markov")
     owed.test_every_setting_says_what_it_is("markov")
     owed.test_settings_survive_the_trip_to_a_file("markov", backbone, place("settings"))
     owed.test_every_item_has_a_finite_score_for_every_history("markov", backbone, 3)

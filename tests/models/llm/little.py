@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "id_dropout": 0.0,
     "smoothing": 0.0,
     "temperature": 0.2,
+    "transition_weight": 0.0,
 }
 SEQUENCES = [[3, 10, 2, 7, 22], [7, 22, 8], [1, 4, 13, 11], [6, 19, 28, 27]]
 

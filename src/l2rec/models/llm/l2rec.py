@@ -74,6 +74,8 @@ class Config(ThirdSettings):
     """Sampled negatives of the softmax; 0 ranks the whole catalogue."""
     smoothing: float = Field(default=0.2, ge=0, lt=1)
     """Label smoothing of the softmax over the whole catalogue."""
+    transition_weight: float = Field(default=16.0, ge=0)
+    """Factor of the transition floor's score beside the model's own; 0 leaves this third signal out."""
     temperature: float = Field(default=0.07, gt=0)
     """Starting temperature of the cosine between user and item; learnt."""
     view_weight: float = Field(default=0.5, ge=0)
