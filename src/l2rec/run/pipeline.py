@@ -1,5 +1,6 @@
 """From settings to a trained run folder, on one page."""
 
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -205,4 +206,8 @@ def train_seeds(settings: RunSettings, folder: Path, seeds: Sequence[int], optio
     Raises:
         L2RecError: see `train`.
     """
-    return [train(settings.model_copy(update={"seed": seed}), folder / f"seed-{seed}", options) for seed in seeds]
+    runs = []
+    for seed in seeds:
+        runs.append(train(settings.model_copy(update={"seed": seed}), folder / f"seed-{seed}", options))
+        gc.collect()  # hooks tie a model into a ring, which would outlive it by gigabytes
+    return runs
