@@ -1,9 +1,10 @@
 """Both views in one forward call beside one call per view: time side by side, peak memory in processes of their own.
 
-Forward and backward of MiniLM with experts, 20 items of history, 8 tokens an item: 161 semantic positions and 20
-behavioural ones a row. As the loss ties the views, the graphs of both calls are alive until the backward pass.
+Forward and backward of MiniLM with experts, 8 tokens an item, for the longest histories (20 items: 161 semantic
+positions and 20 behavioural ones a row) and for those of the usual batch (5 items: 41 and 5). As the loss ties the
+views, the graphs of both calls are alive until the backward pass.
 
-    python bench/dual_view.py [--rounds 15] [--threads 1] [--rows 32]
+    python bench/dual_view.py [--rounds 15] [--threads 1]
 """
 
 import argparse
@@ -20,9 +21,12 @@ from l2rec.nn import backbone
 from l2rec.nn.inject import DualView
 from l2rec.nn.router import SIGNALS, Layout, Pools
 from l2rec.nn.views import Rows, causal, side_by_side
+from l2rec.training.memory import keep_freed_memory
 
 POOLS = Pools(shared=2, semantic=4, behavioural=4, rank=8, top=2)
-SEMANTIC, BEHAVIOURAL, WIDTH = 161, 20, 384
+WIDTH, TOKENS = 384, 8
+HISTORIES = {20: 32, 5: 64}
+"""Rows of a batch by the items of a history."""
 
 
 def view(rows: int, length: int, layout: Layout) -> Rows:
@@ -49,27 +53,33 @@ def step(made: DualView, calls: list[Rows]) -> None:
     made.zero_grad()
 
 
-def ways(rows: int) -> dict[str, Callable[[], None]]:
+def ways(items: int, made: DualView) -> dict[str, Callable[[], None]]:
     """Returns a step of each way, on the same weights and inputs."""
-    made = model()
-    semantic = view(rows, SEMANTIC, Layout(SEMANTIC, 0))
-    behavioural = view(rows, BEHAVIOURAL, Layout(0, BEHAVIOURAL))
+    rows, tokens = HISTORIES[items], items * TOKENS + 1
+    semantic = view(rows, tokens, Layout(tokens, 0))
+    behavioural = view(rows, items, Layout(0, items))
     return {
-        "one call": lambda: step(made, [side_by_side(semantic, behavioural)]),
-        "two calls": lambda: step(made, [semantic, behavioural]),
+        f"one call, {items} items": lambda: step(made, [side_by_side(semantic, behavioural)]),
+        f"two calls, {items} items": lambda: step(made, [semantic, behavioural]),
     }
 
 
-def peak(way: str, rows: int) -> float:
+def peak(way: str) -> float:
     """Returns the peak resident MiB of a process that takes two such steps; of one that takes none for `loaded`."""
-    command = [sys.executable, __file__, "--rows", str(rows), "--peak", way]
+    command = [sys.executable, __file__, "--peak", way]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return float(told.strip().splitlines()[-1])
 
 
-def print_peak(way: str, rows: int) -> None:
+def all_ways() -> dict[str, Callable[[], None]]:
+    """Returns the steps of every length of history."""
+    made = model()
+    return {way: run for items in HISTORIES for way, run in ways(items, made).items()}
+
+
+def print_peak(way: str) -> None:
     """Runs in the process that is measured; Linux counts in KiB, macOS in bytes."""
-    steps = ways(rows)
+    steps = all_ways()
     for _ in range(2 if way in steps else 0):
         steps[way]()
     unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -81,21 +91,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    keep_freed_memory()  # as every training does
     if options.peak:
-        print_peak(options.peak, options.rows)
+        print_peak(options.peak)
         return
     # First, while this process is small: on Linux a child's peak begins at its parent's.
-    memory = {way: round(peak(way, options.rows), 1) for way in ("loaded", "one call", "two calls")}
-    rounds = Rounds(ways(options.rows), options.rounds, warmup=1)
+    names = [f"{calls}, {items} items" for items in HISTORIES for calls in ("one call", "two calls")]
+    memory = {way: round(peak(way), 1) for way in ("loaded", *names)}
+    rounds = Rounds(all_ways(), options.rounds, warmup=1)
     print("peak resident memory, MiB: " + ", ".join(f"{way} {size:.0f}" for way, size in memory.items()))
-    setting: dict[str, object] = {"rows": options.rows, "semantic": SEMANTIC, "behavioural": BEHAVIOURAL}
-    ratios = {"one call / two calls (at most 1)": rounds.ratio("one call", "two calls")}
-    report("dual_view", rounds, ratios, setting | {"peak_resident_mib": memory})
+    ratios = {
+        f"one call / two calls, {items} items (at most 1)": rounds.ratio(
+            f"one call, {items} items", f"two calls, {items} items"
+        )
+        for items in HISTORIES
+    }
+    report("dual_view", rounds, ratios, {"rows by items": HISTORIES, "peak_resident_mib": memory})
 
 
 if __name__ == "__main__":

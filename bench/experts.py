@@ -22,6 +22,7 @@ from l2rec.nn import backbone
 from l2rec.nn.inject import DualView, blocks
 from l2rec.nn.router import SIGNALS, Layout, Pools, balance_loss
 from l2rec.nn.views import causal
+from l2rec.training.memory import keep_freed_memory
 
 SEMANTIC, BEHAVIOURAL = 112, 16
 EVERYWHERE = slice(0, SEMANTIC + BEHAVIOURAL)
@@ -137,6 +138,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    keep_freed_memory()  # as every training does
     inputs = Inputs(options.rows, 384)
     ours, lora, frozen = "stacked experts", f"PEFT LoRA, rank {POOLS.ranks}", "frozen layers alone"
     loop, sliced = "loop over experts", "loop, own view's positions"

@@ -12,6 +12,7 @@ from accelerate.utils import ProjectConfiguration, broadcast_object_list  # type
 from torch import Tensor, nn
 
 from l2rec.errors import RunError
+from l2rec.training.memory import keep_freed_memory
 from l2rec.types import Batch
 
 _PATIENCE = timedelta(hours=4)
@@ -60,6 +61,8 @@ class Processes:
                 f"device {kind}: this process has already trained on {self.device.type}, accelerate allows one kind in "
                 "a process. Start another process."
             )
+        if kind == "cpu":
+            keep_freed_memory()
         self.rank: int = self.accelerator.process_index
         self.size: int = self.accelerator.num_processes
 
