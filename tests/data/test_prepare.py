@@ -190,6 +190,29 @@ def test_a_folder_that_is_not_ours_is_never_replaced(tmp_path: Path) -> None:
     assert keep.read_text() == "precious"
 
 
+@pytest.mark.parametrize("manifest", ['{"model": "sasrec", "settings": {}}', '{"format": 1}', "[]", "\xff{"])
+def test_a_run_folder_is_never_replaced_though_it_has_a_manifest(tmp_path: Path, manifest: str) -> None:
+    source, out = log(tmp_path, world()), tmp_path / "out"
+    write(out / "manifest.json", manifest, "latin-1")
+    write(out / "weights.safetensors", "precious")
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    message = (
+        r"out: exists, and its manifest\.json is not that of a prepared folder\. "
+        r"Choose another folder, or remove this one yourself\.$"
+    )
+    for force in (False, True):
+        with pytest.raises(DataError, match=message):
+            prepare(source, out, force=force)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_a_prepared_folder_whose_table_is_lost_can_be_replaced(tmp_path: Path) -> None:
+    source, out = log(tmp_path, world()), tmp_path / "out"
+    first = prepare(source, out)
+    (out / "train.parquet").unlink()
+    assert prepare(source, out, force=True).manifest == first.manifest
+
+
 def test_a_prepared_folder_is_replaced_only_by_force(tmp_path: Path) -> None:
     first = prepare(log(tmp_path, world()), tmp_path / "out")
     other = log(tmp_path, world(seed=1))

@@ -139,6 +139,15 @@ def read(folder: Path) -> Manifest:
     return manifest
 
 
+def described(folder: Path) -> bool:
+    """Returns whether a folder's manifest is that of a prepared folder, be its tables whole or not; a run's is not."""
+    try:
+        Manifest.model_validate_json((folder / FILE).read_bytes())
+    except (OSError, ValidationError):
+        return False
+    return True
+
+
 def digest(path: Path) -> str:
     """Returns the SHA-256 of a file's bytes."""
     with path.open("rb") as file:

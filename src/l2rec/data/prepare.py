@@ -66,6 +66,9 @@ def _free(out: Path, force: bool) -> None:
         return
     if not (out / manifests.FILE).is_file():
         raise DataError(f"{out}: exists and is no prepared folder. Choose another folder.")
+    if not manifests.described(out):
+        what = f"exists, and its {manifests.FILE} is not that of a prepared folder"
+        raise DataError(f"{out}: {what}. Choose another folder, or remove this one yourself.")
     if not force:
         raise DataError(f"{out}: already prepared. Pass --force to replace it, or choose another folder.")
 
