@@ -172,6 +172,13 @@ MOMENT = 1_577_880_000 * 1_000_000  # 2020-01-01 12:00 UTC in microseconds
         ("2020-01-01 12:00:00.000", Columns()),
         ("2020-01-01T12:00:00Z", Columns()),
         ("2020-01-01 13:00:00+01:00", Columns()),
+        ("2020-01-01T12:00", Columns()),
+        ("2020-01-01 12:00", Columns()),
+        ("2020-01-01 12:00Z", Columns()),
+        ("2020-01-01T13:00+01:00", Columns()),
+        ("2020-01-01 12:00 UTC", Columns()),
+        ("2020-01-01 12:00:00 UTC", Columns()),
+        ("2020-01-01 12:00:00.000000 UTC", Columns()),
         ("01/01/2020 12:00", Columns(time_format="%d/%m/%Y %H:%M")),
     ],
 )
@@ -182,6 +189,75 @@ def test_one_moment_is_read_from_every_form(tmp_path: Path, text: str, columns: 
 
 def test_a_plain_date_is_its_first_second(tmp_path: Path) -> None:
     assert rows(read(write(tmp_path / "log.csv", LOG + "a,x,2020-01-01\n")))[0][2] == MOMENT - 12 * 3600 * 1_000_000
+
+
+AUTO = r"a time in any unit is between the years 1 and 9999, and this is not"
+SECONDS = r"a time in seconds is between the years 1 and 9999, and this is not"
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "message"),
+    [
+        ("1577880000000000000", "seconds", SECONDS),
+        ("1577880000000", "seconds", SECONDS),
+        ("-62135596801", "seconds", SECONDS),
+        ("1e30", "auto", AUTO),
+        ("-1e30", "auto", AUTO),
+        ("1e19", "position", r"expected a position between -9e18 and 9e18"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_time_that_no_calendar_holds_is_refused_with_its_row_or_dropped(
+    tmp_path: Path, value: str, form: str, message: str, suffix: str
+) -> None:
+    path = write(tmp_path / "log.csv", GOOD + f"bob,y,{value}\n")
+    place = "line 3"
+    if suffix == "parquet":
+        path, place = tmp_path / "log.parquet", "row 2"
+        pl.read_csv(tmp_path / "log.csv", schema_overrides={"timestamp": pl.Float64}).write_parquet(path)
+    with pytest.raises(
+        DataError,
+        match=rf'{path.name} {place}: timestamp ".*": {message}\. Fix the row, or pass another --time-format\.$',
+    ):
+        read(path, Columns(time_format=form))
+    log = read(path, Columns(time_format=form, bad_rows="drop"))
+    assert (len(rows(log)), log.bad_rows) == (1, 1)
+
+
+def test_times_before_the_year_1_in_the_unit_that_the_largest_tells_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", GOOD + "bob,y,-1e13\n")
+    with pytest.raises(
+        DataError,
+        match=r"log\.csv: times from -10000000000000 to 1000: in seconds the first is before the year 1\. "
+        r"Fix them, or pass --time-format with their unit\.",
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", [pl.String, pl.Int64, pl.Float64])
+def test_numbers_that_are_all_days_are_refused_and_read_when_the_format_is_named(
+    tmp_path: Path, kind: type[pl.DataType]
+) -> None:
+    path = tmp_path / "days.parquet"
+    frame = pl.DataFrame({"user_id": ["a", "a"], "item_id": ["x", "y"], "timestamp": [20200101, 20200229]})
+    frame.with_columns(pl.col("timestamp").cast(kind)).write_parquet(path)
+    message = r"days\.parquet: times from 20200101 to 20200229: all look like dates written yyyymmdd\. "
+    with pytest.raises(DataError, match=message + r"Pass --time-format %Y%m%d if they are, or --time-format seconds\."):
+        read(path)
+    day = MOMENT - 12 * 3600 * 1_000_000
+    assert [time for *_, time in rows(read(path, Columns(time_format="%Y%m%d")))] == [day, day + 59 * 86400 * 1_000_000]
+    assert rows(read(path, Columns(time_format="seconds")))[0][2] == 20200101 * 1_000_000
+
+
+@pytest.mark.parametrize("other", ["20200230", "20200101.5", "18991231", "21010101"])
+def test_one_number_that_is_no_day_makes_all_of_them_seconds(tmp_path: Path, other: str) -> None:
+    log = read(write(tmp_path / "log.csv", LOG + f"a,x,20200101\na,y,{other}\n"))
+    assert rows(log)[0][2] == 20200101 * 1_000_000
+
+
+def test_positions_that_look_like_days_stay_positions(tmp_path: Path) -> None:
+    log = read(write(tmp_path / "log.csv", LOG + "a,x,20200101\n"), Columns(time_format="position"))
+    assert rows(log)[0][2] == 20200101
 
 
 def test_seconds_and_milliseconds_in_one_column_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Reads a log: every row checked, times in one unit, written once as plain columns that the rest of the way reads."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,17 +40,19 @@ def read(source: Source, folder: Path) -> Log:
         DataError: a row cannot be read and bad rows are refused, or no row is left.
     """
     table, columns = source.interactions, source.columns
+    if source.timestamp_kind == "position":
+        columns = columns.model_copy(update={"time_format": "position"})
     checked, path = folder / "checked.parquet", folder / "log.parquet"
     form, lost = _checked(table, columns, checked)
     facts = _facts(checked)
     bad, name = facts["bad"] + lost, table.path.name
     if facts["bad"] and columns.bad_rows == "refuse":
-        raise DataError(_complaint(table, columns, checked, facts["first_bad"]))
+        raise DataError(_complaint(table, columns, checked, form, facts["first_bad"]))
     if facts["rows"] == facts["bad"]:
         why = f"{bad} bad rows were dropped" if bad else "it has no rows"
         raise DataError(f"{name}: no events are left: {why}. Check the file and the columns' names.")
-    unit = "position" if source.timestamp_kind == "position" else form
-    scale = times.scale(unit, facts["low"], facts["high"], name)
+    _no_days(checked, form, facts, name)
+    scale = times.scale(form, facts["low"], facts["high"], name)
     good = pl.scan_parquet(checked).filter(pl.col("problem") == 0)
     rating = ["rating"] if _rated(columns) else []
     time = (pl.col("time") * scale).round().cast(pl.Int64)
@@ -87,7 +90,8 @@ def _sunk(frame: pl.LazyFrame, columns: Columns, path: Path) -> str:
         "item_id": identifier(columns.item, schema[columns.item]),
         "time": times.numbers(columns.time, schema[columns.time], form, columns.time_format),
     }
-    problems = [pl.col("user_id") == "", pl.col("item_id") == "", ~pl.col("time").is_finite().fill_null(value=False)]
+    timed = times.within(pl.col("time"), form).fill_null(value=False)
+    problems = [pl.col("user_id") == "", pl.col("item_id") == "", ~timed]
     if _rated(columns):
         raw = identifier(columns.rating, schema[columns.rating])
         values["rating"] = raw.cast(pl.Float32, strict=False)
@@ -114,9 +118,21 @@ def _facts(checked: Path) -> dict[str, Any]:
     return pl.scan_parquet(checked).select(**facts).collect(engine="streaming").row(0, named=True)
 
 
-def _complaint(table: Table, columns: Columns, checked: Path, row: int) -> str:
+def _no_days(checked: Path, form: str, facts: dict[str, Any], name: str) -> None:
+    """Refuses numbers of no told unit that are all days of the calendar, since as seconds they would be 1970."""
+    if form != "auto" or not times.days(facts["low"], facts["high"]):
+        return
+    days = times.day(pl.col("time").filter(pl.col("problem") == 0)).all()
+    if pl.scan_parquet(checked).select(days).collect(engine="streaming").item():
+        span = f"{facts['low']:.0f} to {facts['high']:.0f}"
+        remedy = "Pass --time-format %Y%m%d if they are, or --time-format seconds."
+        raise DataError(f"{name}: times from {span}: all look like dates written yyyymmdd. {remedy}")
+
+
+def _complaint(table: Table, columns: Columns, checked: Path, form: str, row: int) -> str:
     """Says what is wrong with a bad row."""
-    problem = pl.scan_parquet(checked).filter(pl.col(ROW) == row).select("problem").collect().item()
+    told = pl.scan_parquet(checked).filter(pl.col(ROW) == row).select("problem", "time").collect()
+    problem, time = told.row(0)
     name = (columns.user, columns.item, columns.time, columns.rating)[problem - 1]
     value = table.value(row, name)
     place = f"{table.place(row)}: {name}"
@@ -124,6 +140,8 @@ def _complaint(table: Table, columns: Columns, checked: Path, row: int) -> str:
         return f"{place}: empty. Fix the row, or pass --bad-rows drop."
     if name == columns.rating:
         return f'{place} "{value}": expected a number. Fix the row, or pass --rating none.'
-    form = columns.time_format
-    expected = "seconds since 1970 or an ISO date" if form == "auto" else f"what --time-format {form} says"
+    if time is not None and math.isfinite(time):
+        return f'{place} "{value}": {times.limit(form)}. Fix the row, or pass another --time-format.'
+    wanted = columns.time_format
+    expected = "seconds since 1970 or an ISO date" if wanted == "auto" else f"what --time-format {wanted} says"
     return f'{place} "{value}": expected {expected}. Fix the row, or pass --time-format.'
