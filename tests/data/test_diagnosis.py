@@ -1,6 +1,7 @@
 """The diagnosis tells the prepared data's own numbers, in words, and warns of what bends a claim."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,18 @@ def test_texts_are_counted_by_words_and_twins(prepared: Prepared) -> None:
         "most": 4,
         "mean": pytest.approx((4 + 4 + 27 * 2) / 30),
     }
+
+
+def test_one_long_text_does_not_widen_all_others(prepared: Prepared) -> None:
+    texts = ("x" * 1_000_000, *["lamp"] * 29)
+    long = replace(prepared, items=replace(prepared.items, texts=texts))
+    tracemalloc.start()
+    try:
+        assert diagnose(long).text.distinct_share == pytest.approx(1 / 30)
+        # As one numpy array of text it is 30 x 1,000,000 x 4 bytes.
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])

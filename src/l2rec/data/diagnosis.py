@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -183,10 +184,9 @@ def _quantiles(values: npt.NDArray[np.int64]) -> Quantiles:
 
 def _text(prepared: Prepared) -> Text:
     texts, titles = prepared.items.texts, prepared.items.titles
-    _, counts = np.unique(np.array(texts, dtype=np.str_), return_counts=True)
     return Text(
         covered_share=float(np.mean([bool(text.strip()) for text in texts])),
-        distinct_share=float((counts == 1).sum() / len(texts)),
+        distinct_share=sum(count == 1 for count in Counter(texts).values()) / len(texts),
         film_share=float(np.mean([bool(_FILM.search(title)) for title in titles])),
         words=_quantiles(np.array([len(text.replace(" | ", " ").split()) for text in texts])),
     )
