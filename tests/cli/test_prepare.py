@@ -30,6 +30,14 @@ def test_a_log_is_prepared_and_told_of(world: World, tmp_path: Path, call: Call)
     assert load(tmp_path / "out").manifest.fingerprint == load(world.prepared).manifest.fingerprint
 
 
+def test_a_catalogue_that_does_not_match_is_visible(world: World, tmp_path: Path, call: Call) -> None:
+    assert "items without" not in call("prepare", world.log, "--out", tmp_path / "whole").out
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\na,x,1\na,y,2\n")
+    (tmp_path / "items.csv").write_text("item_id,title\nX,Lamp\n")
+    said = call("prepare", tmp_path / "log.csv", "--items-file", tmp_path / "items.csv", "--out", tmp_path / "out")
+    assert "items without a row in the items table: 2 of 3\nitems without a text: 2 of 3" in said.out
+
+
 def test_flags_reach_columns_and_split(world: World, tmp_path: Path, call: Call) -> None:
     rows = (world.log / "interactions.csv").read_text().replace("user_id,item_id,timestamp", "who,what,when")
     (tmp_path / "clicks.csv").write_text(rows + "u1,,3\n")

@@ -10,7 +10,9 @@ from l2rec.data import people
 from l2rec.data.columns import Columns, resolved
 from l2rec.data.lines import CsvTable
 from l2rec.data.sources._open import table
-from tests.data.logs import write
+from l2rec.data.tables import KEY
+from tests.data.logs import people as by_id
+from tests.data.logs import prepared, write
 
 ALL = np.array([True, True, True])
 
@@ -20,7 +22,7 @@ def vectors(path: Path, trained: np.ndarray = ALL, **settings: object) -> people
     users = table(path, "utf-8", None)
     found = people.read(users, resolved(Columns.model_validate(settings), log, None, users))
     assert found is not None
-    return people.vectors(found.frame.drop("user_id"), trained)
+    return people.vectors(found.frame.drop(KEY), trained)
 
 
 def test_numbers_are_standardised_and_texts_become_one_column_a_value(tmp_path: Path) -> None:
@@ -86,3 +88,16 @@ def test_columns_counted_over_all_dates_are_not_taken_by_themselves(tmp_path: Pa
 def test_only_the_named_columns_enter_the_vector(tmp_path: Path, wanted: tuple[str, ...]) -> None:
     path = write(tmp_path / "users.csv", "user_id,gender,age\na,F,3\nb,M,4\nc,F,5\n")
     assert vectors(path, user_attributes=wanted).names == wanted
+
+
+@pytest.mark.parametrize("name", ["user_id", "id", "vector"])
+def test_an_attribute_may_have_a_name_that_the_prepared_folder_uses(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "s"
+    write(folder / "log.csv", "user_id,item_id,timestamp\na,x,1\nb,x,2\n")
+    write(folder / "users.csv", f"uid,{name}\na,10\nb,30\n")
+    data = prepared(folder, Columns(user_key="uid", user_attributes=(name,)))
+    assert data.manifest.user_columns == (name,)
+    assert by_id(data) == {"a": [-1], "b": [1]}
+    kept = pl.read_parquet(data.folder / "users.parquet")
+    assert sorted(kept["user_id"]) == ["a", "b"]
+    assert sorted(kept[name if name == "id" else f"attribute {name}"]) == [10, 30]

@@ -134,6 +134,17 @@ def test_a_marker_planted_after_the_cut_changes_no_training_artefact(tmp_path: P
     assert marked.user_ids.values[:users] == clean.user_ids.values[:users]
 
 
+def test_ids_that_pandas_wrote_as_floats_meet_those_written_as_integers(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    write(folder / "interactions.csv", "user_id,item_id,timestamp\n1.0,7.0,5.0\n1.0,8.0,6.0\n2.0,7.0,7.0\n")
+    write(folder / "items.csv", "item_id,title\n7,Lamp\n8,Chair\n")
+    write(folder / "users.csv", "user_id,age\n1,20\n2,30\n")
+    data = prepared(folder)
+    assert texts(data) == {"7": "Lamp", "8": "Chair"}
+    assert sorted(data.user_ids.values) == ["1", "2"]
+    assert (data.manifest.counts.items_without_row, data.manifest.counts.users_without_events) == (0, 0)
+
+
 def test_items_without_training_events_stay_and_are_numbered_last(tmp_path: Path) -> None:
     folder = tmp_path / "s"
     log(folder, [("a", "x", 1, 1), ("a", "y", 2, 1), ("a", "z", 3, 1)], "interactions.csv")

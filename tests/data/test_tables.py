@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from l2rec.data.tables import ROW, ParquetTable, identifier, parquet_columns
+from l2rec.data.tables import ROW, ParquetTable, identifier, parquet_columns, unpointed
 from l2rec.errors import DataError
 
 
@@ -23,6 +23,26 @@ from l2rec.errors import DataError
 def test_an_id_is_text_whatever_it_was(values: list[object], expected: list[str]) -> None:
     frame = pl.DataFrame({"id": values})
     assert frame.select(identifier("id", frame.schema["id"]))["id"].to_list() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["7.0", " 10.0", "", None, "-2.0", "0.0"], ["7", "10", "", None, "-2", "0"]),
+        (["1.0"] * 1000 + ["1.1"], None),
+        (["1.0", "2"], None),
+        (["007.0"], None),
+        (["7.00"], None),
+        ([7.0, 8.5], None),
+    ],
+)
+def test_only_a_column_of_nothing_but_whole_floats_loses_its_points(
+    values: list[object], expected: list[object] | None
+) -> None:
+    frame = pl.DataFrame({"id": values, "other": values}).lazy()
+    found = unpointed(frame, ["id"]).collect()
+    assert found["id"].to_list() == (expected or values)
+    assert found["other"].to_list() == values
 
 
 def test_a_parquet_table_gives_the_wanted_columns_and_the_row(tmp_path: Path) -> None:

@@ -113,4 +113,6 @@ def _words(prepared: "Prepared") -> str:
         "items that occur twice": counts.duplicate_items,
     }
     lines += [f"left out: {number} {what}" for what, number in dropped.items() if number]
+    lacking = {"row in the items table": counts.items_without_row, "text": counts.items_without_text}
+    lines += [f"items without a {what}: {number} of {counts.items}" for what, number in lacking.items() if number]
     return "\n".join(lines)

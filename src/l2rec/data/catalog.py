@@ -11,7 +11,7 @@ import polars as pl
 
 from l2rec.data.columns import LONG_TEXT, Columns
 from l2rec.data.lines import JsonTable
-from l2rec.data.tables import ROW, Table, identifier
+from l2rec.data.tables import KEY, ROW, Table, identifier, unpointed
 from l2rec.errors import DataError
 
 STEP = " > "
@@ -56,30 +56,31 @@ def read(table: Table | None, columns: Columns) -> Catalogue:
     names = [columns.title] if columns.title != "none" else []
     wanted = list(dict.fromkeys([columns.item_key, *names, *columns.text, *columns.item_attributes]))
     frame, bad = rows(table, wanted, columns.item_key, columns.bad_rows)
-    distinct = frame.unique("id", keep="first", maintain_order=True)
+    distinct = frame.unique(KEY, keep="first", maintain_order=True)
     decoded = isinstance(table, JsonTable)
     described = [_described(row, columns, decoded) for row in distinct.iter_rows(named=True)]
     return Catalogue(pl.DataFrame(described, schema=_SCHEMA, orient="row"), len(frame) - len(distinct), bad)
 
 
 def rows(table: Table, wanted: Sequence[str], key: str, bad_rows: str) -> tuple[pl.DataFrame, int]:
-    """Returns the wanted columns of a table of items or users and `id`, and how many bad rows were left out.
+    """Returns the wanted columns of a table and `KEY`, the id as text, and how many bad rows were left out.
 
     Raises:
         DataError: a row cannot be taken apart or has no id, and bad rows are refused.
     """
     lost = 0
     try:
-        frame = table.scan(wanted).collect()
+        frame = unpointed(table.scan(wanted), [key]).collect()
     except (pl.exceptions.PolarsError, OSError):
         frame, lost = table.patient(wanted, bad_rows == "drop")
+        frame = unpointed(frame.lazy(), [key]).collect()
     frame = frame.filter(~pl.all_horizontal(pl.col(wanted).is_null()))
-    frame = frame.with_columns(id=identifier(key, frame.schema[key]))
-    nameless = frame.filter(pl.col("id") == "")
+    frame = frame.with_columns(identifier(key, frame.schema[key]).alias(KEY))
+    nameless = frame.filter(pl.col(KEY) == "")
     if len(nameless) and bad_rows == "refuse":
         place = table.place(nameless[ROW][0])
         raise DataError(f"{place}: {key}: empty. Fix the row, or pass --bad-rows drop.")
-    return frame.filter(pl.col("id") != ""), lost + len(nameless)
+    return frame.filter(pl.col(KEY) != ""), lost + len(nameless)
 
 
 def _described(row: dict[str, Any], columns: Columns, decoded: bool) -> tuple[str, str, str, list[str]]:
@@ -88,7 +89,7 @@ def _described(row: dict[str, Any], columns: Columns, decoded: bool) -> tuple[st
     cells = {name: value(row[name], name, decoded) for name in {*columns.text, *columns.item_attributes}}
     texts = [_cut(_written(cells[name]), columns.text_characters) for name in columns.text]
     tokens = [f"{name}={part}" for name in columns.item_attributes for part in _tokens(cells[name])]
-    return row["id"], title, " | ".join(filter(None, [title, *texts])), list(dict.fromkeys(tokens))
+    return row[KEY], title, " | ".join(filter(None, [title, *texts])), list(dict.fromkeys(tokens))
 
 
 def cleaned(cell: Any) -> str:

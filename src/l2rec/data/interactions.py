@@ -10,7 +10,7 @@ import polars as pl
 from l2rec.data import times
 from l2rec.data.columns import Columns
 from l2rec.data.sources import Source
-from l2rec.data.tables import ROW, Table, identifier
+from l2rec.data.tables import ROW, Table, identifier, unpointed
 from l2rec.errors import DataError
 
 
@@ -82,6 +82,7 @@ def _checked(table: Table, columns: Columns, path: Path) -> tuple[str, int]:
 
 def _sunk(frame: pl.LazyFrame, columns: Columns, path: Path) -> str:
     """Writes one column a value, and `problem`: 1 to 4 for user, item, time or rating, the first that is bad."""
+    frame = unpointed(frame, (columns.user, columns.item, columns.time))
     schema = frame.collect_schema()
     form = times.form(frame, columns.time, columns.time_format)
     blank = pl.all_horizontal(identifier(name, schema[name]) == "" for name in _wanted(columns))

@@ -8,7 +8,7 @@ import polars as pl
 
 from l2rec.data.catalog import cleaned, rows
 from l2rec.data.columns import Columns
-from l2rec.data.tables import Table
+from l2rec.data.tables import KEY, Table
 
 MOST_VALUES = 64
 _POSTAL = ("zip", "zip_code", "zipcode", "postal_code", "postcode", "zip-code")
@@ -20,7 +20,7 @@ class People:
     """The users table.
 
     Attributes:
-        frame: `user_id` and the attribute columns, as text or numbers.
+        frame: `KEY`, the user's id, and the attribute columns, as text or numbers.
         duplicates: Rows that were left out since an earlier row has their id.
     """
 
@@ -53,9 +53,9 @@ def read(table: Table | None, columns: Columns) -> People | None:
         return None
     wanted = list(dict.fromkeys([columns.user_key, *columns.user_attributes]))
     frame, _ = rows(table, wanted, columns.user_key, columns.bad_rows)
-    distinct = frame.unique("id", keep="first", maintain_order=True)
+    distinct = frame.unique(KEY, keep="first", maintain_order=True)
     attributes = [_typed(distinct[name]) for name in columns.user_attributes]
-    people = pl.DataFrame([distinct["id"].alias("user_id"), *attributes])
+    people = pl.DataFrame([distinct[KEY], *attributes])
     return People(people, len(frame) - len(distinct))
 
 

@@ -19,6 +19,7 @@ from l2rec.data.people import People, Vectors
 from l2rec.data.prepared import Prepared, load
 from l2rec.data.sources import Source, find
 from l2rec.data.splits import TRAIN, SplitSettings
+from l2rec.data.tables import KEY
 from l2rec.errors import DataError
 
 PARTS = ("train", "validation", "test")
@@ -136,15 +137,17 @@ def _items(division: Division, catalogue: Catalogue) -> pl.DataFrame:
 
 
 def _users(division: Division, users: People | None) -> tuple[pl.DataFrame, Vectors]:
-    ids = pl.DataFrame({"user_id": division.user_ids})
+    table = pl.DataFrame({KEY: division.user_ids})
     if users is not None:
-        ids = ids.join(users.frame, on="user_id", how="left", maintain_order="left")
-    trained = np.zeros(len(ids), bool)
+        table = table.join(users.frame, on=KEY, how="left", maintain_order="left")
+    trained = np.zeros(len(table), bool)
     trained[division.frame.filter(pl.col("part") == TRAIN)["user"].unique().to_numpy()] = True
-    vectors = people.vectors(ids.drop("user_id"), trained)
+    vectors = people.vectors(table.drop(KEY), trained)
+    taken = {name: f"attribute {name}" for name in ("user_id", "vector") if name in table.columns}
+    table = table.rename({**taken, KEY: "user_id"})
     if vectors.names:
-        return ids.with_columns(pl.Series("vector", vectors.values).arr.to_list()), vectors
-    return ids.with_columns(pl.lit([], pl.List(pl.Float32)).alias("vector")), vectors
+        return table.with_columns(pl.Series("vector", vectors.values).arr.to_list()), vectors
+    return table.with_columns(pl.lit([], pl.List(pl.Float32)).alias("vector")), vectors
 
 
 def _log_counts(log: Log, events: Ordered, division: Division) -> dict[str, int]:
@@ -169,7 +172,7 @@ def _item_counts(catalogue: Catalogue, division: Division) -> dict[str, int]:
 
 
 def _user_counts(users: People | None, division: Division) -> dict[str, int]:
-    known = pl.Series([], dtype=pl.String) if users is None else users.frame["user_id"]
+    known = pl.Series([], dtype=pl.String) if users is None else users.frame[KEY]
     trained = division.frame.filter(pl.col("part") == TRAIN)["user"].n_unique()
     return {
         "users": len(division.user_ids),

@@ -11,6 +11,9 @@ import polars as pl
 from l2rec.errors import DataError
 
 ROW = "l2rec_row"
+KEY = "l2rec_id"
+_POINTED = r"^-?(?:0|[1-9]\d*)\.0$"
+_PEEK = 1000
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,30 @@ def identifier(name: str, kind: pl.DataType) -> pl.Expr:
         whole = column.cast(pl.Int64, strict=False)
         column = pl.when(whole == column).then(whole.cast(pl.String)).otherwise(column.cast(pl.String))
     return column.cast(pl.String, strict=False).str.strip_chars().fill_null("")
+
+
+def unpointed(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
+    """Returns a frame whose text columns of whole numbers that were written as floats have no `.0` any more.
+
+    A column that has missing values makes pandas write `7` as `7.0`. Only where every value that is there is such a
+    number is it changed: among `1.1` and `1.10`, `1.0` is a name.
+
+    Args:
+        frame: The table, with its text not yet checked.
+        names: The columns to look at.
+    """
+    schema = frame.collect_schema()
+    for name in dict.fromkeys(names):
+        text = pl.col(name).str.strip_chars()
+        values = frame.select(text).filter(text.is_not_null() & (text != ""))
+        if schema[name] == pl.String() and _all_pointed(values.head(_PEEK), name) and _all_pointed(values, name):
+            frame = frame.with_columns(text.str.strip_suffix(".0"))
+    return frame
+
+
+def _all_pointed(values: pl.LazyFrame, name: str) -> bool:
+    told = values.select(pl.col(name).str.contains(_POINTED).all()).collect(engine="streaming")
+    return bool(told.item())
 
 
 def parquet_columns(path: Path) -> tuple[str, ...]:
