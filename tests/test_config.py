@@ -96,6 +96,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         config.read_toml(tmp_path / "nowhere.toml")
 
 
+def test_a_folder_is_no_file_of_settings(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingError, match=r"cannot be read: Is a directory\. Pass the path of a readable TOML file\.$"
+    ):
+        config.read_toml(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"a = = 1", b"\xff\xfe"])
 def test_a_file_that_is_not_toml_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.toml"

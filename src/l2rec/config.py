@@ -63,7 +63,7 @@ class EvaluationSettings(Settings):
     """The protocol: what is ranked and how it is counted."""
 
     cutoffs: tuple[int, ...] = (5, 10, 20)
-    """List lengths at which metrics are taken."""
+    """List lengths at which metrics are taken; 10 is always added, as NDCG@10 orders tables and is tested."""
     mask_seen: bool = True
     """Whether items of the user's own history are left out of the ranking."""
     batch_size: int = Field(default=256, ge=1)
@@ -137,7 +137,7 @@ def read_toml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the values of a TOML file with `a.b=value` overrides laid over them; each value is TOML itself.
 
     Raises:
-        SettingError: the file is missing or not TOML, or an override is not of the form `name=value`.
+        SettingError: the file is missing, not readable or not TOML, or an override is not of the form `name=value`.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -145,6 +145,9 @@ def read_toml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise SettingError(
             f"{path}: no such file. Pass the path of a TOML file, e.g. configs/demo/l2rec.toml"
         ) from None
+    except OSError as error:
+        why = error.strerror or "unknown"
+        raise SettingError(f"{path}: cannot be read: {why}. Pass the path of a readable TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path}: not TOML: {error}. Mend the file.") from None
     return overridden(values, overrides)

@@ -115,3 +115,29 @@ def test_the_table_has_the_test_and_the_verdict(world: World, tmp_path: Path, ca
     assert said.code == 2
     assert 'metric: "ndcg@7": not measured' in said.err
     assert "no run in this folder" in call("compare", tmp_path).err
+
+
+def test_a_place_that_cannot_be_read_or_written_is_one_line(
+    world: World, config: Path, tmp_path: Path, call: Call
+) -> None:
+    (tmp_path / "file").write_text("")
+    below = tmp_path / "file" / "run"
+    for words, message in (
+        (["train", tmp_path], f"{tmp_path}: cannot be read: Is a directory."),
+        (["train", config, "--out", below], f"{below}: cannot be written: Not a directory. Choose another place with"),
+        (["compare", world.popularity, "--out", below], f"{below}: cannot be written: "),
+    ):
+        said = call(*words)
+        assert said.code == 2
+        assert message in said.err
+        assert said.err.count("\n") == 1
+
+
+def test_a_run_without_10_among_its_cutoffs_is_measured_at_10_too(config: Path, tmp_path: Path, call: Call) -> None:
+    chosen = ["--set", "evaluation.cutoffs=[5,20]", "--set", "training.epochs=1", "--out", tmp_path / "run"]
+    assert call("train", config, "--device", "cpu", *chosen).code == 0
+    said = call("evaluate", tmp_path / "run", "--json")
+    assert said.code == 0, said.err
+    [told] = said.json()
+    assert {name for name in told["metrics"] if name.startswith("ndcg")} == {"ndcg@5", "ndcg@10", "ndcg@20"}
+    assert told["origin"]["protocol"].endswith("@5,20"), "a name of its own settings"

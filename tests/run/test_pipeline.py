@@ -156,3 +156,32 @@ def test_a_run_folder_reads_what_it_wrote(world: World) -> None:
     folder = RunFolder.open(world.popularity)
     again = RunFolder.write(world.popularity, folder.settings, folder.manifest)
     assert RunFolder.open(world.popularity) == again == folder
+
+
+def timed(world: World, **more: object) -> RunSettings:
+    chosen = settings(world, SASREC)
+    return chosen.model_copy(update={"training": chosen.training.model_copy(update=more)})
+
+
+def test_what_moves_no_weight_may_change_on_a_resume(world: World, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(world.sasrec / "seed-0", tmp_path / "copy"))
+    run = train(timed(world, max_seconds=1e6, checkpoint_every=7), copy, Options(resume=True, device="cpu"))
+    assert (run.path / "results.json").is_file(), "a finished run is taken as it is"
+    begun = unfinished(world.sasrec / "seed-0", tmp_path / "begun")
+    run = train(timed(world, max_seconds=1e6, checkpoint_every=7), begun, Options(resume=True, device="cpu"))
+    assert run.settings.training.checkpoint_every == 7
+
+
+def test_a_run_whose_seconds_were_up_goes_on_with_more(world: World, tmp_path: Path) -> None:
+    short, options = timed(world, max_seconds=1e-3), Options(resume=True, device="cpu")
+    run = train(short, tmp_path / "run", options)
+    run.evaluate()
+    log = (run.path / "log.jsonl").read_text()
+    train(short, run.path, options)
+    assert (run.path / "results.json").is_file(), "no more seconds, no more steps"
+    longer = train(timed(world, max_seconds=None), run.path, options)
+    assert not (run.path / "results.json").exists(), "results of other weights"
+    assert (run.path / "log.jsonl").read_text().startswith(log)
+    assert longer.settings.training.max_seconds is None
+    before, after = (read_tensors(p / "weights.safetensors") for p in (world.sasrec / "seed-0", run.path))
+    assert all(torch.equal(before[name], after[name]) for name in before), "as if it had never been stopped"

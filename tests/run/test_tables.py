@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from l2rec.errors import RunError, SettingError
 from l2rec.evaluation.comparison import Comparison, Contrast
 from l2rec.run import examples
 from l2rec.run.demo import configs, demonstrate, sentence
+from l2rec.run.record import ranked
 from l2rec.run.tables import compared, write_report
-from tests.trained import SASREC, World, settings, write_config
+from tests.trained import SASREC, World, first, settings, write_config
 
 
 def test_seeds_of_one_folder_are_one_row(world: World) -> None:
@@ -114,3 +117,14 @@ def test_the_demonstrations_own_settings_are_whole_and_ask_for_the_sample() -> N
     assert {path.stem for path in files} >= {"l2rec", "sasrec", "transition", "popularity", "itemknn", "ease"}
     for path in files:
         assert resolved(settings_of(path)).data == "sample"
+
+
+def test_an_example_shows_the_ids_of_items_without_titles(world: World) -> None:
+    run = first(world.sasrec)
+    data = run.folder.data()
+    bare = replace(data, items=replace(data.items, titles=("",) * len(data.items)))
+    cases = data.cases("test")
+    rankings = ranked(run.folder.model(data.items, torch.device("cpu")), cases, run.settings.evaluation)
+    for example in examples.examples_of("sasrec", rankings, cases, bare):
+        shown = [*example.history, example.target, *(one.title for one in example.lists["sasrec"])]
+        assert set(shown) <= set(data.item_ids.values)

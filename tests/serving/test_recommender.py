@@ -4,15 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
 from l2rec.data.prepare import prepare
 from l2rec.data.prepared import load
+from l2rec.data.splits import SplitSettings
 from l2rec.errors import DataError, ModelError, RunError, SettingError
 from l2rec.models import Retriever, TextReader
 from l2rec.models.ids.sasrec import Model as SasRec
-from l2rec.serving.recommender import Recommender, latest
+from l2rec.serving.recommender import Recommender, pasts
 from tests.trained import World
 
 
@@ -47,19 +49,19 @@ def test_a_users_history_is_all_that_the_data_knows(recommender: Recommender, wo
     rows = [line.split(",") for line in (world.log / "interactions.csv").read_text().splitlines()[1:]]
     own = [item for user, item, _ in rows if user == "u5"]
     data = load(world.prepared)
-    assert data.item_ids.ids(latest(data, data.user_ids.number("u5")).tolist()) == own
+    assert data.item_ids.ids(pasts(data).sequence(data.user_ids.number("u5")).tolist()) == own
     assert recommender.recommend(user_id="u5") == recommender.recommend(history=own)
 
 
-def test_a_users_history_is_whole_after_a_temporal_split(world: World, tmp_path: Path) -> None:
-    from l2rec.data.splits import SplitSettings
-
-    data = prepare(world.log, tmp_path / "temporal", split=SplitSettings(kind="temporal", cases="first"))
+@pytest.mark.parametrize("cases", ["first", "last", "all"])
+def test_a_users_history_is_whole_after_a_temporal_split(cases: str, world: World, tmp_path: Path) -> None:
+    split = SplitSettings.model_validate({"kind": "temporal", "cases": cases})
+    data = prepare(world.log, tmp_path / "temporal", split=split)
+    known = pasts(data)
     rows = [line.split(",") for line in (world.log / "interactions.csv").read_text().splitlines()[1:]]
-    for user in data.user_ids.values[::8]:
-        told = data.item_ids.ids(latest(data, data.user_ids.number(user)).tolist())
+    for number, user in enumerate(data.user_ids.values):
         own = [item for who, item, _ in rows if who == user]
-        assert told == own[: len(told)]
+        assert data.item_ids.ids(known.sequence(number).tolist()) == own
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,18 @@ def test_a_folder_of_another_layout_is_refused(copy: Path) -> None:
     (copy / "manifest.json").write_text(json.dumps({**told, "format": 9}))
     with pytest.raises(RunError, match=r"layout 9, this l2rec reads 1"):
         Recommender.load(copy)
+
+
+def test_an_unfinished_run_is_not_served(copy: Path) -> None:
+    told = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**told, "finished": None}))
+    message = rf"copy: not trained to the end\. Go on: l2rec train {copy}/config\.toml --out {copy} --resume$"
+    with pytest.raises(RunError, match=message):
+        Recommender.load(copy)
+
+
+def test_an_item_without_a_title_is_shown_by_its_id(copy: Path) -> None:
+    path = copy / "ids" / "items.parquet"
+    pl.read_parquet(path).with_columns(title=pl.lit("")).write_parquet(path)
+    found = Recommender.load(copy).recommend(history=["i3"], k=3)
+    assert [one.title for one in found] == [one.item_id for one in found]

@@ -23,8 +23,8 @@ LEAST = 5
 
 
 def examples_of(label: str, rankings: Rankings, cases: Cases, prepared: Prepared) -> list[Example]:
-    """Returns a few cases with titles; which ones depends on the cases alone."""
-    titles = prepared.items.titles
+    """Returns a few cases with titles, or ids where there are none; which ones depends on the cases alone."""
+    titles = [title or item_id for title, item_id in zip(prepared.items.titles, prepared.item_ids.values, strict=True)]
     found = []
     for row in _chosen(cases):
         history = [titles[number] for number in cases.histories.sequence(row).tolist()]

@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 
-from l2rec.config import RunSettings, read_toml, validated
+from l2rec.config import RunSettings, TrainingSettings, read_toml, validated
 from l2rec.data.prepared import Prepared
 from l2rec.errors import RunError
 from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
 from l2rec.run import facts
-from l2rec.run.record import Run, validation
+from l2rec.run.record import Run, forget, validation
 from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data
 from l2rec.training.check import check as training_check
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.loop import Occasion, fit
+from l2rec.training.setup import _FREE
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Options:
 
     Attributes:
         device: `cpu`, `cuda` or `mps`; the best there is where None.
-        resume: Whether to go on where a run in the same folder stopped; a finished run is taken as it is.
+        resume: Whether to go on where a run in the same folder stopped; a finished run is taken as it is, unless its
+            seconds were up and it is now given more.
         progress: Whether to show a progress bar on stderr.
     """
 
@@ -103,7 +105,7 @@ def train(settings: RunSettings | str | Path, folder: str | Path, options: Optio
     folder, options = Path(folder), options or Options()
     first = facts.is_first_process()
     before = _before(folder, resolved(settings), options.resume or not first)
-    if before is not None and before.manifest.finished:
+    if before is not None and before.manifest.finished and not _has_more_time(before, settings.training):
         return Run(before)
     run = plan(settings, options.device)
     manifest = facts.manifest_of(run.settings, run.model, run.prepared, run.device)
@@ -112,6 +114,7 @@ def train(settings: RunSettings | str | Path, folder: str | Path, options: Optio
     if first:
         RunFolder.write(folder, run.settings, manifest)
         copy_ids(run.prepared, folder)
+        forget(folder)
     seconds = round(_trained(run, folder, options), 2)
     final = manifest.model_copy(update={"finished": facts.now(), "seconds": seconds})
     return Run(RunFolder.write(folder, run.settings, final) if first else RunFolder(folder, run.settings, final))
@@ -125,13 +128,21 @@ def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | No
         raise RunError(f"{folder}: holds a run already. Pass --resume to go on with it, or --out for another folder.")
     before = RunFolder.open(folder)
     then, now = _flat(before.manifest.settings), _flat(settings.model_dump(mode="json"))
-    for name in sorted(then.keys() | now.keys()):
+    for name in sorted((then.keys() | now.keys()) - {f"training.{free}" for free in _FREE}):
         if then.get(name) != now.get(name):
             raise RunError(
                 f"{folder}: {name} was {then.get(name)} and now is {now.get(name)}. Go on with the run's own "
                 "config.toml, or pass --out for another folder."
             )
     return before
+
+
+def _has_more_time(before: RunFolder, settings: TrainingSettings) -> bool:
+    """Whether a finished run stopped for lack of seconds, left a checkpoint, and is now given more of them."""
+    given, taken = before.settings.training.max_seconds, before.manifest.seconds or 0
+    if given is None or taken < given or Checkpoints(before.path / "last").newest() is None:
+        return False
+    return settings.max_seconds is None or settings.max_seconds > taken
 
 
 def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:

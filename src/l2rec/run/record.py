@@ -22,7 +22,7 @@ from l2rec.models import Learner, Retriever
 from l2rec.models import Recommender as Model
 from l2rec.run import examples
 from l2rec.run.facts import device_of
-from l2rec.serving.folder import CONFIG, Manifest, RunFolder, write_text
+from l2rec.serving.folder import Manifest, RunFolder, write_text, writing
 from l2rec.serving.recommender import Recommendation, Recommender
 from l2rec.types import Batch, Cases
 
@@ -50,10 +50,7 @@ class Run:
             RunError: there is none, or it was not trained to the end.
         """
         folder = RunFolder.open(Path(path))
-        if folder.manifest.finished is None:
-            raise RunError(
-                f"{path}: not trained to the end. Go on: l2rec train {Path(path) / CONFIG} --out {path} --resume"
-            )
+        folder.refuse_unfinished()
         return cls(folder)
 
     @property
@@ -87,7 +84,7 @@ class Run:
 
         Raises:
             DataError: the data cannot be read.
-            RunError: the data or the weights are not what they were.
+            RunError: the data, the weights or the backbone are not what they were, or the folder cannot be written.
         """
         if part == "test" and not again and (self.path / RESULTS).is_file():
             return self.measured().results
@@ -97,11 +94,12 @@ class Run:
         settings = self.settings.evaluation
         origin = self._origin(protocol_name(prepared.split_name, settings), prepared.manifest.source, part)
         rankings = ranked(model, cases, settings)
-        found = measure(rankings, cases, prepared.items, prepared.train.lengths(), settings, origin)
+        found = measure(rankings, cases, prepared.items, prepared.train.lengths(), _with_chief(settings), origin)
         if part == "test":
-            examples.write(examples.examples_of(self.label, rankings, cases, prepared), self.path)
-            found.frame.write_parquet(self.path / RANKS)
-            write_text(self.path / RESULTS, found.results.model_dump_json(indent=2) + "\n")
+            with writing(self.path):
+                examples.write(examples.examples_of(self.label, rankings, cases, prepared), self.path)
+                found.frame.write_parquet(self.path / RANKS)
+                write_text(self.path / RESULTS, found.results.model_dump_json(indent=2) + "\n")
         return found.results
 
     def measured(self) -> Measured:
@@ -172,7 +170,18 @@ def ranked(model: Model, cases: Cases, settings: EvaluationSettings) -> Rankings
 
 def validation(model: Learner, cases: Cases, settings: EvaluationSettings) -> dict[str, float]:
     """Returns every metric of a model on the validation cases; NDCG@10 among them whatever the cut-offs are."""
-    return metrics.means(ranked(model, cases, settings), tuple({*settings.cutoffs, 10}))
+    return metrics.means(ranked(model, cases, settings), _with_chief(settings).cutoffs)
+
+
+def forget(folder: Path) -> None:
+    """Removes what an evaluation wrote: the weights in the folder are about to change."""
+    for name in (RESULTS, RANKS, examples.FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _with_chief(settings: EvaluationSettings) -> EvaluationSettings:
+    """The settings with the cut-off of NDCG@10 among theirs: it chose the weights, orders tables and is tested."""
+    return settings.model_copy(update={"cutoffs": tuple(sorted({*settings.cutoffs, 10}))})
 
 
 def _scorer(model: Model) -> Callable[[Batch], Tensor]:

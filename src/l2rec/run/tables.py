@@ -9,6 +9,7 @@ from l2rec.evaluation.comparison import CHIEF, Comparison, compare
 from l2rec.evaluation.report import ReportData, TrainingLog, read_log
 from l2rec.run import examples
 from l2rec.run.record import Run, runs_in
+from l2rec.serving.folder import writing
 
 LOG = "log.jsonl"
 
@@ -31,7 +32,7 @@ def write_report(paths: Sequence[Path], out: Path, comparison: Comparison | None
         comparison: Their table; made anew where not given.
 
     Raises:
-        RunError: a folder holds no evaluated run, or the runs cannot be compared.
+        RunError: a folder holds no evaluated run, the runs cannot be compared, or the file cannot be written.
     """
     runs = _runs(paths)
     table = comparison or compared(paths)
@@ -49,8 +50,9 @@ def write_report(paths: Sequence[Path], out: Path, comparison: Comparison | None
         examples=tuple(examples.merged([examples.read(run.path, run.label) for run in runs])),
         facts=_facts(runs),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return report.write(data, out)
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return report.write(data, out)
 
 
 def _runs(paths: Sequence[Path]) -> list[Run]:

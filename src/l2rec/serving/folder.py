@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from l2rec.data.prepared import load as load_prepared
 from l2rec.errors import RunError, SettingError
 from l2rec.models import Recommender
 from l2rec.models._checkpoint import load
+from l2rec.nn.backbone import fingerprint
 from l2rec.types import Items
 
 CONFIG = "config.toml"
@@ -103,12 +106,27 @@ class RunFolder:
 
     @classmethod
     def write(cls, path: Path, settings: RunSettings, manifest: Manifest) -> "RunFolder":
-        """Writes settings and manifest and returns the folder."""
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(path / CONFIG, to_toml(settings.model_dump(mode="json")))
+        """Writes settings and manifest and returns the folder.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
         told = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
-        write_text(path / MANIFEST, told + "\n")
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            write_text(path / CONFIG, to_toml(settings.model_dump(mode="json")))
+            write_text(path / MANIFEST, told + "\n")
         return cls(path, settings, manifest)
+
+    def refuse_unfinished(self) -> None:
+        """Refuses a run that still trains or was cut off.
+
+        Raises:
+            RunError: it was not trained to the end.
+        """
+        if self.manifest.finished is None:
+            again = f"l2rec train {self.path / CONFIG} --out {self.path} --resume"
+            raise RunError(f"{self.path}: not trained to the end. Go on: {again}")
 
     def catalogue(self) -> tuple[Items, Ids]:
         """Returns the catalogue that the run was trained on, and its outside ids.
@@ -137,11 +155,28 @@ class RunFolder:
         """Returns the trained model, ready to score.
 
         Raises:
-            RunError: the weights are missing, changed, or do not fit.
+            RunError: the weights are missing, changed, or do not fit, or the backbone's are not what they were.
         """
-        model = build(self.settings, items, self.manifest.attributes)
+        self._refuse_another_backbone()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(
+                self.settings.seed
+            )  # as before the training: frozen weights that are random lie in no file
+            model = build(self.settings, items, self.manifest.attributes)
         load(model, self.path)
         return model.to(device).eval()
+
+    def _refuse_another_backbone(self) -> None:
+        """Random weights come from the seed alone, so there the backbone's files do not matter."""
+        name = self.settings.model.get("backbone")
+        if self.manifest.backbone is None or name is None or not self.settings.model.get("pretrained", True):
+            return
+        found = fingerprint(name)
+        if found != self.manifest.backbone:
+            raise RunError(
+                f'{self.path}: model.backbone "{name}": sha256 {found[:12]}, the run was trained on '
+                f"{self.manifest.backbone[:12]}. Restore the backbone's files, or train again."
+            )
 
 
 def copy_ids(prepared: Prepared, folder: Path) -> None:
@@ -202,6 +237,19 @@ def model_config(settings: RunSettings) -> tuple[str, Any]:
     if not isinstance(name, str):
         raise SettingError('model.name: missing. Set it in the TOML file, e.g. [model] name = "sasrec"')
     return name, validated(models.find(name).config, values, "model")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns the system's refusal to write below `path` into a complaint.
+
+    Raises:
+        RunError: `path` lies below a file, or in a place that is read-only or full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}. Choose another place with --out.") from None
 
 
 def write_text(path: Path, text: str) -> None:

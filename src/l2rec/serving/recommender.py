@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import polars as pl
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from l2rec import models
@@ -17,7 +18,7 @@ from l2rec.evaluation.ranking import best
 from l2rec.models import Recommender as Model
 from l2rec.models import Retriever, TextReader
 from l2rec.serving.folder import RunFolder
-from l2rec.types import Batch, Items
+from l2rec.types import Batch, Histories, Items
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Recommendation:
 
     Attributes:
         item_id: The item's outside id.
-        title: What a person is shown.
+        title: What a person is shown; the id where the catalogue has no title.
         score: The model's own score; comparable within one list only.
     """
 
@@ -61,6 +62,7 @@ class Recommender:
             RunError: the folder holds no finished run, or its files were changed.
         """
         folder = RunFolder.open(Path(path))
+        folder.refuse_unfinished()
         items, item_ids = folder.catalogue()
         where = torch.device(device)
         return cls(folder, items, item_ids, folder.model(items, where), where)
@@ -95,7 +97,7 @@ class Recommender:
             return self._listed(self._text_scores(text), [], k)
         if user_id is not None:
             user = self.data.user_ids.number(user_id)
-            numbers = latest(self.data, user).tolist()
+            numbers = self._pasts.sequence(user).tolist()
             return self._listed(self.scores(numbers, self.data.train.attributes[user]), numbers, k)
         numbers = self.item_ids.numbers(history or ())
         return self._listed(self.scores(numbers), numbers, k)
@@ -129,6 +131,10 @@ class Recommender:
         return self.folder.data()
 
     @cached_property
+    def _pasts(self) -> Histories:
+        return pasts(self.data)
+
+    @cached_property
     def _item_vectors(self) -> Float[Tensor, "N D"]:
         assert isinstance(self.model, Retriever)
         with torch.no_grad():
@@ -152,18 +158,23 @@ class Recommender:
         order, values = best(scores[None], min(k, len(scores)))
         found = zip(order[0].tolist(), values[0].tolist(), strict=True)
         return [
-            Recommendation(self.item_ids.id(number), self.items.titles[number], score)
+            Recommendation(item_id, self.items.titles[number] or item_id, score)
             for number, score in found
+            for item_id in [self.item_ids.id(number)]
             if score > -torch.inf
         ]
 
 
-def latest(prepared: Prepared, user: int) -> Int[Tensor, " L"]:
-    """Returns the item numbers of everything that prepared data knows of a user, oldest first."""
-    known = prepared.train.sequence(user)
-    for part in ("validation", "test"):
-        cases = prepared.cases(part)
-        for row in (cases.users == user).nonzero()[:, 0].tolist():
-            sequence = torch.cat((cases.histories.sequence(row), cases.targets[row : row + 1]))
-            known = sequence if len(sequence) > len(known) else known
-    return known
+def pasts(prepared: Prepared) -> Histories:
+    """Returns, by user number, everything that prepared data knows of every user, oldest first.
+
+    Held-out events that no case asks for are among them.
+    """
+    names = ("train", "validation", "test")
+    tables = [pl.read_parquet(prepared.folder / f"{name}.parquet") for name in names]
+    columns = pl.col("user", "item", "timestamp").cast(pl.Int64)
+    events = pl.concat([table.select(columns) for table in tables]).sort("user", maintain_order=True)
+    user, item, time = (torch.tensor(events[name].to_numpy()) for name in ("user", "item", "timestamp"))
+    lengths = torch.bincount(user, minlength=len(prepared.user_ids))
+    offsets = torch.cat((torch.zeros(1, dtype=torch.long), lengths.cumsum(0)))
+    return Histories(item, time, offsets, prepared.train.attributes)
