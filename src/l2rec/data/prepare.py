@@ -143,7 +143,7 @@ def _users(division: Division, users: People | None) -> tuple[pl.DataFrame, Vect
     trained = np.zeros(len(table), bool)
     trained[division.frame.filter(pl.col("part") == TRAIN)["user"].unique().to_numpy()] = True
     vectors = people.vectors(table.drop(KEY), trained)
-    taken = {name: f"attribute {name}" for name in ("user_id", "vector") if name in table.columns}
+    taken: dict[str, str] = {name: f"attribute {name}" for name in ("user_id", "vector") if name in table.columns}
     table = table.rename({**taken, KEY: "user_id"})
     if vectors.names:
         return table.with_columns(pl.Series("vector", vectors.values).arr.to_list()), vectors
