@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from l2rec.errors import RunError, SettingError
-from l2rec.evaluation.comparison import Comparison, Contrast
+from l2rec.evaluation.comparison import Comparison, Contrast, Row
+from l2rec.evaluation.results import Origin
 from l2rec.run import examples
 from l2rec.run.demo import configs, demonstrate, sentence
 from l2rec.run.record import ranked
@@ -76,6 +77,12 @@ def test_the_sentence_says_what_the_interval_says(verdict: str, words: str) -> N
     table = Comparison(metric="ndcg@10", rows=(), contrasts=(contrast(verdict),))
     assert sentence(table, "l2rec").startswith(words)
     assert sentence(table, "other") == ""
+
+
+def test_a_row_below_another_is_not_called_the_best() -> None:
+    rows = tuple(Row.model_construct(origin=Origin.model_construct(label=label)) for label in ("l2rec-other", "l2rec"))
+    table = Comparison.model_construct(metric="ndcg@10", rows=rows, contrasts=(contrast("better"),))
+    assert sentence(table, "l2rec").startswith("l2rec is better than the strongest baseline, but not the best row: ")
 
 
 @pytest.fixture

@@ -76,14 +76,16 @@ def _turn(path: Path) -> tuple[int, str]:
 def sentence(table: Comparison, label: str) -> str:
     """Returns in words how a row stands to the strongest baseline; empty where it was not tested against one."""
     test = next((contrast for contrast in table.contrasts if contrast.label == label), None)
-    return "" if test is None else _told(test)
+    return "" if test is None else _told(test, all(row.origin.label == label for row in table.rows[:1]))
 
 
-def _told(test: Contrast) -> str:
+def _told(test: Contrast, is_first: bool) -> str:
     between = f"95 % interval {signed(test.low)} to {signed(test.high)}, p {probability(test.p_holm)} after Holm"
     difference = f"{test.metric} {signed(test.difference)} against {test.against}, {between}"
-    if test.verdict == "better":
+    if test.verdict == "better" and is_first:
         return f"{test.label} is the best row: {difference}."
+    if test.verdict == "better":
+        return f"{test.label} is better than the strongest baseline, but not the best row: {difference}."
     if test.verdict == "worse":
         return f"{test.label} is not the best row: {difference}."
     return f"{test.label} is not distinguishable from the strongest baseline: {difference}."

@@ -20,7 +20,7 @@ from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_con
 from l2rec.training.check import check as training_check
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.loop import Occasion, fit
-from l2rec.training.setup import _FREE
+from l2rec.training.setup import FREE
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | No
         raise RunError(f"{folder}: holds a run already. Pass --resume to go on with it, or --out for another folder.")
     before = RunFolder.open(folder)
     then, now = _flat(before.manifest.settings), _flat(settings.model_dump(mode="json"))
-    for name in sorted((then.keys() | now.keys()) - {f"training.{free}" for free in _FREE}):
+    for name in sorted((then.keys() | now.keys()) - {f"training.{free}" for free in FREE}):
         if then.get(name) != now.get(name):
             raise RunError(
                 f"{folder}: {name} was {then.get(name)} and now is {now.get(name)}. Go on with the run's own "

@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
     """Tells glibc to keep what is freed, and returns whether it listened; elsewhere nothing is done.
 
     By default it hands every block above 32 MiB back and takes it anew, page by page: 36,000 page faults
-    a step of L2Rec with MiniLM against 5,600, and 2 to 6 % of its time. The process stays as large as it once was.
+    a step of L2Rec with MiniLM against 5,600, and 3 to 6 % of its time. The process stays as large as it once was.
     """
     if not sys.platform.startswith("linux"):
         return False

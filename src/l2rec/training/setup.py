@@ -21,7 +21,7 @@ from l2rec.training.runlog import refuse_trackers
 from l2rec.training.step import Step
 from l2rec.types import Histories
 
-_FREE = {"checkpoint_every", "max_seconds", "trackers"}
+FREE = {"checkpoint_every", "max_seconds", "trackers"}
 """Training settings that may change on a resume, as they change no weight."""
 
 
@@ -128,7 +128,7 @@ def _facts(model: Learner, train: Histories, settings: TrainingSettings, seed: i
     digest = blake2b(digest_size=8)
     for tensor in (train.items, train.offsets):
         digest.update(tensor.cpu().contiguous().numpy().data)
-    chosen = settings.model_dump(mode="json", exclude=_FREE)
+    chosen = settings.model_dump(mode="json", exclude=FREE)
     return {
         **{f"training.{name}": value for name, value in chosen.items()},
         **{f"model.{name}": value for name, value in model.settings.model_dump(mode="json").items()},

@@ -158,10 +158,10 @@ def test_random_weights_are_pooled_anew_and_never_taken_from_disk(backbone: Path
     assert not torch.allclose(texts[1], texts[2], atol=1e-3)
 
 
-def test_a_history_that_the_backbone_cannot_hold_is_refused(backbone: Path) -> None:
-    model = made(backbone, history=100)
+def test_a_text_that_the_backbone_cannot_hold_is_refused(backbone: Path) -> None:
+    model = made(backbone, item_tokens=300)
     with pytest.raises(BackboneError, match=r"positions: BertModel has 256\. Lower model\.history, model\.tokens_per"):
-        model.loss(worlds.training_batch_of([[5] * 101]))
+        model.text_vectors(("red " * 400,))
 
 
 def test_a_backbone_out_of_reach_is_one_line() -> None:
@@ -182,3 +182,12 @@ def test_minilm_trains_as_it_comes_out_of_the_box(tmp_path: Path, monkeypatch: p
         f"block{n}" for n in range(6)
     }
     assert scores(model, [3, 10, 2], []).isfinite().all()
+
+
+def test_a_history_longer_than_the_backbone_is_refused_before_the_first_step(backbone: Path) -> None:
+    with pytest.raises(
+        SettingError, match=r"model\.history: 64 items of 4 tokens: up to 257 positions, and .* has 256\."
+    ):
+        made(backbone, history=64)
+    assert made(backbone, history=63).config.history == 63
+    assert made(backbone, history=255, views="behavioural").config.views == "behavioural"

@@ -127,12 +127,12 @@ class Model(Retriever, TextReader):
         self.config = config
         dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
         frozen = backbones.load(config.backbone, pretrained=config.pretrained, dtype=dtype)
+        _refuse_long_histories(config, frozen.limit)
         self.tokenizer = backbones.tokenizer(config.backbone)
         self.tokens = prompts.tokenize(self.tokenizer, items.texts, config.tokens_per_item)
         self.texts = prompts.tokenize(self.tokenizer, items.texts, config.item_tokens)
         identity = [backbones.fingerprint(config.backbone), config.dtype] if config.pretrained else None
         text = bank.text_vectors(frozen, self.texts, identity)
-        self.register_buffer("text_mean", text.mean(0))
         self.network = Network(config.plan(), frozen, bank.centred(text, text.mean(0)), items.counts > 0, attributes)
         self.register_buffer("counts", items.counts.float(), persistent=False)
         self.counts: Tensor
@@ -257,3 +257,12 @@ class Model(Retriever, TextReader):
         self.network.train(was_training)
         self.network.tower.text.copy_(text)
         self.adapted_text.copy_(text)
+
+
+def _refuse_long_histories(config: Config, limit: int | None) -> None:
+    longest = config.history * (config.tokens_per_item if config.views != "behavioural" else 1) + 1
+    if limit is not None and longest > limit:
+        raise SettingError(
+            f"model.history: {config.history} items of {config.tokens_per_item} tokens: up to {longest} positions, and "
+            f"{config.backbone} has {limit}. Lower model.history or model.tokens_per_item, or use another backbone."
+        )
