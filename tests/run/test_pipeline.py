@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from l2rec.config import RunSettings, read_toml, validated
+from l2rec.data.prepare import prepare
 from l2rec.errors import DataError, ModelError, RunError, SettingError
 from l2rec.models import find
 from l2rec.models._checkpoint import read_tensors
@@ -144,6 +145,17 @@ def test_missing_data_and_devices_are_refused(world: World, tmp_path: Path) -> N
         train(nowhere, tmp_path / "run")
     with pytest.raises(SettingError, match="--device abacus: not usable here"):
         plan(settings(world, POPULARITY), "abacus")
+
+
+def test_data_without_a_validation_case_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "user_id,item_id,timestamp\n" + "".join(f"u{n},i{n % 3},{n}\nu{n},i{n % 2},{n + 9}\n" for n in range(9))
+    )
+    prepare(log, tmp_path / "prepared")
+    asked = validated(RunSettings, {"data": str(tmp_path / "prepared"), "model": SASREC}, "")
+    with pytest.raises(DataError, match=r"prepared: 0 validation cases, .* Prepare data in which users have three"):
+        check(asked, tmp_path / "run")
 
 
 def test_settings_come_from_a_file_and_from_overrides(world: World, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from l2rec.config import RunSettings, TrainingSettings, read_toml, validated
 from l2rec.data.prepared import Prepared
-from l2rec.errors import RunError
+from l2rec.errors import DataError, RunError
 from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
 from l2rec.run import facts
@@ -67,6 +67,11 @@ def plan(settings: RunSettings, device: str | None = None) -> Plan:
     prepared = open_data(settings.data)
     torch.manual_seed(settings.seed)
     model = build(complete, prepared.items, prepared.train.attributes.shape[1])
+    if isinstance(model, Learner) and not len(prepared.cases("validation")):
+        raise DataError(
+            f"{settings.data}: 0 validation cases, training chooses its weights by them. "
+            "Prepare data in which users have three events or more, or with another split."
+        )
     return Plan(complete, prepared, model, where)
 
 
