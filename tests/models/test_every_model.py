@@ -57,8 +57,6 @@ def learnt(name: str, backbone: Path, **more: Any) -> Recommender:
     if isinstance(model, Counter):
         model.count(worlds.tiny_histories())
     if isinstance(model, Learner):
-        if model.third is not None:
-            model.third.count(worlds.tiny_histories())
         optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=1e-2)
         batch = worlds.training_batch_of([s for s in worlds.tiny_sequences(longest=6) if len(s) > 1][:12])
         for _ in range(3):

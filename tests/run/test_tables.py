@@ -65,6 +65,12 @@ def contrast(verdict: str) -> Contrast:
     return Contrast(label="l2rec", against="ease", metric="ndcg@10", verdict=verdict, **numbers)
 
 
+def table_of(test: Contrast, *labels: str) -> Comparison:
+    """A table of rows that have nothing but labels, best first."""
+    rows = tuple(Row.model_construct(origin=Origin.model_construct(label=label)) for label in labels)
+    return Comparison.model_construct(metric="ndcg@10", rows=rows, contrasts=(test,))
+
+
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [
@@ -74,14 +80,13 @@ def contrast(verdict: str) -> Contrast:
     ],
 )
 def test_the_sentence_says_what_the_interval_says(verdict: str, words: str) -> None:
-    table = Comparison(metric="ndcg@10", rows=(), contrasts=(contrast(verdict),))
+    table = table_of(contrast(verdict), "l2rec", "ease")
     assert sentence(table, "l2rec").startswith(words)
     assert sentence(table, "other") == ""
 
 
 def test_a_row_below_another_is_not_called_the_best() -> None:
-    rows = tuple(Row.model_construct(origin=Origin.model_construct(label=label)) for label in ("l2rec-other", "l2rec"))
-    table = Comparison.model_construct(metric="ndcg@10", rows=rows, contrasts=(contrast("better"),))
+    table = table_of(contrast("better"), "l2rec-other", "l2rec")
     assert sentence(table, "l2rec").startswith("l2rec is better than the strongest baseline, but not the best row: ")
 
 

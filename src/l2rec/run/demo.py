@@ -76,7 +76,7 @@ def _turn(path: Path) -> tuple[int, str]:
 def sentence(table: Comparison, label: str) -> str:
     """Returns in words how a row stands to the strongest baseline; empty where it was not tested against one."""
     test = next((contrast for contrast in table.contrasts if contrast.label == label), None)
-    return "" if test is None else _told(test, all(row.origin.label == label for row in table.rows[:1]))
+    return "" if test is None else _told(test, table.rows[0].origin.label == label)
 
 
 def _told(test: Contrast, is_first: bool) -> str:

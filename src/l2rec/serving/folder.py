@@ -159,9 +159,8 @@ class RunFolder:
         """
         self._refuse_another_backbone()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(
-                self.settings.seed
-            )  # as before the training: frozen weights that are random lie in no file
+            # As before the training: frozen weights that are random lie in no file.
+            torch.manual_seed(self.settings.seed)
             model = build(self.settings, items, self.manifest.attributes)
         load(model, self.path)
         return model.to(device).eval()

@@ -142,8 +142,8 @@ class Model(Retriever, TextReader):
         self.register_buffer("adapted_text", adapted)
         self.adapted_text: Tensor
         words = self.tokens.lengths if config.views != "behavioural" else torch.zeros_like(self.tokens.lengths)
-        add_third(self, config, items)
         self.token_counts = words + int(config.views != "semantic" and config.integration != "input")
+        add_third(self, config, items)
 
     def loss(self, batch: Batch) -> Loss:
         """Returns retrieval + view retrieval + BPC + balance (specification of L2Rec's objective)."""
