@@ -25,6 +25,10 @@ ROOMS = {
     "run": "a run is a folder",
     "training": "the loop, on one page, and what it needs",
     "serving": "from a run folder to recommendations",
+    "serving/store": "one contract for what a service keeps, and its two stores",
+    "serving/api": "the routes of the service",
+    "serving/pages": "what a person looks at in a browser",
+    "serving/model": "a run that is alive: what it reads beyond its training, how it is steered, why it answers so",
 }
 """The rooms that are built; a new one needs its sentence here."""
 

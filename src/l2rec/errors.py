@@ -25,6 +25,14 @@ class ModelError(L2RecError):
     """A model's name is unknown or its file does not keep the contract."""
 
 
+class StoreError(L2RecError):
+    """A store holds nothing that can be served, or refuses a change."""
+
+
+class StoreDownError(StoreError):
+    """A store cannot be reached or written just now; the same call may succeed later."""
+
+
 class MissingExtraError(L2RecError):
     """A part needs a package that only an extra installs."""
 

@@ -1,0 +1,127 @@
+"""The contract of a store: what publishing writes, what a server reads and what it may promise about an event."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from l2rec.serving.records import Event, Key, LiveItem, Release, UserState
+
+
+class Store(ABC):
+    """Releases with the rows of their users, a log of events, changed items and keys; any number of processes share it.
+
+    Every method may be called from any thread, and what it has returned from is durable: a process that is killed
+    afterwards, the store's own included, loses nothing of it.
+
+    Attributes:
+        is_local: Whether a read takes microseconds, so that it may be done within an event loop.
+    """
+
+    is_local: bool
+
+    # Releases
+
+    @abstractmethod
+    def begin(self, release: Release) -> None:
+        """Notes a release that is being made; one of the same version goes on where it stopped.
+
+        Raises:
+            StoreError: a finished release has that version.
+        """
+
+    @abstractmethod
+    def write_rows(self, version: str, rows: Sequence[tuple[str, bytes]], done: int) -> None:
+        """Writes rows of users (`UserRow.to_bytes`) by outside id, and notes that `done` users are done, at once."""
+
+    @abstractmethod
+    def done(self, version: str) -> int:
+        """Returns how many users of a release are done; 0 where there is no such release."""
+
+    @abstractmethod
+    def switch(self, release: Release) -> None:
+        """Makes a finished release the current one, in one step for all readers; it is stored as given.
+
+        Raises:
+            StoreError: the version was never begun or has been dropped.
+        """
+
+    @abstractmethod
+    def rollback(self) -> Release:
+        """Makes the release that was current before the current one current again, and returns it.
+
+        Raises:
+            StoreError: there is none.
+        """
+
+    @abstractmethod
+    def current(self) -> Release | None:
+        """Returns the current release, or None before the first."""
+
+    @abstractmethod
+    def releases(self) -> list[Release]:
+        """Returns every release that is kept, unfinished ones included, newest first."""
+
+    @abstractmethod
+    def drop(self, version: str) -> None:
+        """Deletes a release and its rows.
+
+        Raises:
+            StoreError: it is the current one.
+        """
+
+    # Users and events
+
+    @abstractmethod
+    def user(self, version: str, user_id: str) -> UserState:
+        """Returns the user's row in a release and the events since, from one consistent moment."""
+
+    @abstractmethod
+    def user_ids(self, version: str, prefix: str, limit: int) -> list[str]:
+        """Returns ids of users that have a row and begin with `prefix`, in order of the id, at most `limit`."""
+
+    @abstractmethod
+    def append(self, events: Sequence[Event]) -> list[bool]:
+        """Stores events, all or none, and returns which of them are new: not reported before by the same `event_id`."""
+
+    @abstractmethod
+    def events(self, after: int = 0, limit: int = 10_000) -> list[Event]:
+        """Returns events of all users with a number above `after`, in order of their numbers."""
+
+    @abstractmethod
+    def last_event(self) -> int:
+        """Returns the number of the newest event; 0 where there is none."""
+
+    # Items and keys
+
+    @abstractmethod
+    def put_items(self, items: Sequence[LiveItem]) -> int:
+        """Stores changes of items, all or none, gives each its number, and returns the last."""
+
+    @abstractmethod
+    def items(self, after: int = 0) -> list[LiveItem]:
+        """Returns the newest state of every item that changed after the change `after`, in order of the changes."""
+
+    @abstractmethod
+    def put_key(self, key: Key) -> None:
+        """Stores a key; one of the same digest is replaced."""
+
+    @abstractmethod
+    def keys(self) -> list[Key]:
+        """Returns every key."""
+
+    @abstractmethod
+    def drop_key(self, name: str) -> int:
+        """Deletes the keys of a name and returns how many there were."""
+
+    # The store itself
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Returns where the store can be read.
+
+        Raises:
+            StoreDownError: it cannot.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of connections and files; the store may not be used afterwards."""
