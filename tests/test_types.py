@@ -33,6 +33,7 @@ def test_a_batch_counts_its_events() -> None:
 
 def test_a_batch_moves_whole() -> None:
     for batch in (training_batch_of([[1, 2, 3]]), batch_of([[1, 2, 3]])):
+        assert (batch.users is None) == (batch.targets is None)
         moved = batch.to(torch.device("meta"))
         for field in fields(batch):
             before, after = vars(batch)[field.name], vars(moved)[field.name]

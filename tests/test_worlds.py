@@ -32,6 +32,8 @@ def test_a_training_batch_shifts_the_targets_by_one() -> None:
     assert batch.targets is not None
     assert batch.targets.tolist() == [[5, 6], [8, 0]]
     assert batch.mask.tolist() == [[True, True], [True, False]]
+    assert batch.users is not None
+    assert batch.users.tolist() == [0, 1]
 
 
 def test_a_wrong_shape_is_refused_in_the_test_run() -> None:

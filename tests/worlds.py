@@ -96,11 +96,11 @@ def batch_of(sequences: Sequence[Sequence[int]], width: int = 0, attributes: int
 
 
 def training_batch_of(sequences: Sequence[Sequence[int]], width: int = 0, attributes: int = 0) -> Batch:
-    """Sequences as a batch for training: all but the last item as input, all but the first as targets."""
+    """Sequences as a batch for training: all but the last item as input, all but the first as targets, a user a row."""
     batch = batch_of([s[:-1] for s in sequences], width, attributes)
     targets = batch_of([s[1:] for s in sequences], batch.items.shape[1]).items
     target_mask: Tensor = batch.mask.clone()
-    return Batch(batch.items, batch.mask, batch.times, batch.attributes, targets, target_mask)
+    return Batch(batch.items, batch.mask, batch.times, batch.attributes, targets, target_mask, torch.arange(len(batch)))
 
 
 def write_log(folder: Path, users: int = 40, items: int = 30, longest: int = 12, seed: int = 0) -> Path:

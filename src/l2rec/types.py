@@ -91,6 +91,8 @@ class Batch:
         attributes: Attribute vectors of the users.
         targets: For training, the item that came after each position; None otherwise.
         target_mask: True at a position whose target counts; None where `targets` is None.
+        users: For training, the row of each window's sequence in the training histories, so that two windows of one
+            user are known as such; None where nobody asks, every row being a user of its own.
     """
 
     items: Int[Tensor, "B L"]
@@ -99,6 +101,7 @@ class Batch:
     attributes: Float[Tensor, "B A"]
     targets: Int[Tensor, "B L"] | None = None
     target_mask: Bool[Tensor, "B L"] | None = None
+    users: Int[Tensor, " B"] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -111,8 +114,9 @@ class Batch:
         """Returns the same batch with every tensor on `device`."""
         targets = None if self.targets is None else self.targets.to(device)
         target_mask = None if self.target_mask is None else self.target_mask.to(device)
+        users = None if self.users is None else self.users.to(device)
         history = (self.items.to(device), self.mask.to(device), self.times.to(device))
-        return Batch(*history, self.attributes.to(device), targets, target_mask)
+        return Batch(*history, self.attributes.to(device), targets, target_mask, users)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,17 @@ def test_a_window_carries_the_attributes_of_its_user() -> None:
         assert torch.equal(batch.attributes, histories.attributes[users])
 
 
+def test_every_window_says_whose_it_is() -> None:
+    histories = stamped([[1, 2], [], [p % ITEMS for p in range(24)], [3, 4, 5], [6]])
+    seen = []
+    for batch in TrainingBatches(histories, length=5, batch_size=3, token_counts=ONES, seed=0, epoch=0):
+        assert batch.users is not None
+        assert torch.equal(batch.users, batch.times[:, 0] // 1000)
+        seen += batch.users.tolist()
+    assert set(seen) == {0, 2, 3}
+    assert seen.count(2) >= 5
+
+
 def test_cells_of_padding_never_show_an_event() -> None:
     histories = tiny_histories(users=80, longest=20)
     counts = torch.ones(30, dtype=torch.long)

@@ -1,5 +1,6 @@
 """A prepared folder in memory: cases against a slow definition, and what a changed folder is refused for."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -83,6 +84,17 @@ def test_attributes_follow_the_user_into_the_cases(tmp_path: Path) -> None:
         user = int(data.user_ids.id(int(cases.users[row]))[1:])
         assert cases.histories.attributes[row, 1:].tolist() == ([1, 0] if user % 2 == 0 else [0, 1])
     assert torch.equal(cases.histories.attributes, data.train.attributes[cases.users])
+
+
+def test_cases_are_put_together_once(tmp_path: Path) -> None:
+    data = prepared(log(tmp_path, world()))
+    first = {part: data.cases(part) for part in ("validation", "test")}
+    for table in data.folder.glob("*.parquet"):
+        table.unlink()
+    assert all(data.cases(part) is cases for part, cases in first.items())
+    assert not torch.equal(first["validation"].targets, first["test"].targets)
+    with pytest.raises(FileNotFoundError):
+        replace(data).cases("test")
 
 
 def test_loading_gives_what_preparing_gave(tmp_path: Path) -> None:

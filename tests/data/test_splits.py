@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from l2rec.data import times
 from l2rec.data.splits import SplitSettings, cases, checked, core, parts
 from l2rec.errors import DataError
 
@@ -133,6 +134,23 @@ def test_a_least_rating_without_ratings_is_refused() -> None:
 def test_a_cut_that_is_no_moment_is_refused() -> None:
     with pytest.raises(DataError, match=r'test_from: "soon": expected seconds since 1970 or an ISO date\. Write'):
         checked(SplitSettings(kind="temporal", validation_from=1, test_from="soon"), "seconds", rated=False)
+
+
+@pytest.mark.parametrize("written", ["20240131", 20240131, " 20240131 "])
+def test_a_cut_that_looks_like_a_day_is_refused_with_both_readings(written: str | int) -> None:
+    message = r"^test_from: 20240131: looks like a date written yyyymmdd\. Write 2024-01-31, or 1970-08-23T06:15:31"
+    with pytest.raises(DataError, match=message + r" if it is seconds\.$"):
+        checked(SplitSettings(kind="temporal", validation_from=1, test_from=written), "seconds", rated=False)
+
+
+def test_what_the_advice_on_a_day_says_is_read_as_it_says() -> None:
+    assert times.seconds("1970-08-23T06:15:31", "x") == 20240131
+    assert times.seconds("2024-01-31", "x") == 1706659200
+
+
+@pytest.mark.parametrize("number", [20240230, 20241301, 18991231, 21010101, -20240131, 2024, 1517356800])
+def test_a_cut_that_is_no_day_of_the_calendar_stays_seconds(number: int) -> None:
+    assert times.seconds(number, "x") == times.seconds(str(number), "x") == number
 
 
 def test_an_iso_date_and_its_seconds_are_the_same_cut() -> None:

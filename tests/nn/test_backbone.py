@@ -1,7 +1,10 @@
 """The frozen model is what its maker published, keeps still, and says in one line why it cannot be loaded."""
 
+import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 import torch
@@ -151,6 +154,30 @@ def test_a_folder_is_loaded_with_its_weights_or_with_random_ones(tmp_path: Path)
     assert torch.equal(again.network.state_dict()[key], written.state_dict()[key])
     assert not torch.equal(random.network.state_dict()[key], written.state_dict()[key])
     assert random.network.state_dict()[key].shape == written.state_dict()[key].shape
+
+
+def test_a_weights_file_is_hashed_once_and_anew_when_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, read = tmp_path / "model.safetensors", []
+    opened = Path.open
+
+    def watched(self: Path, mode: str = "r") -> IO[Any]:
+        read.extend([self.name] if mode == "rb" else [])
+        return opened(self, mode)
+
+    monkeypatch.setattr(Path, "open", watched)
+    weights.write_bytes(b"one")
+    assert {backbone.fingerprint(str(tmp_path)) for _ in range(3)} == {sha256(b"one").hexdigest()}
+    assert read == [weights.name]
+    weights.write_bytes(b"longer")
+    assert backbone.fingerprint(str(tmp_path)) == sha256(b"longer").hexdigest()
+    before = weights.stat().st_mtime_ns
+    weights.write_bytes(b"LONGER")
+    os.utime(weights, ns=(before, before + 1))
+    assert backbone.fingerprint(str(tmp_path)) == sha256(b"LONGER").hexdigest()
+    (tmp_path / "more.safetensors").write_bytes(b"!")
+    assert backbone.fingerprint(str(tmp_path)) == sha256(b"LONGER!").hexdigest()
 
 
 def test_fingerprints_tell_folders_and_names_apart(tmp_path: Path) -> None:

@@ -95,13 +95,16 @@ def test_every_row_falls_to_one_process_and_a_process_without_a_row_gets_one_tha
     processes = Processes("cpu", tmp_path)
     batch = training_batch_of([[1, 2, 3], [4, 5], [6, 7, 8, 9]])
     processes.size = 2
-    got = []
+    got, users = [], []
     for rank in range(2):
         processes.rank = rank
         rows, counts = processes.shard(batch)
         assert counts
+        assert rows.users is not None
         got += rows.items[:, 0].tolist()
-    assert sorted(got) == [1, 4, 6]
+        users += rows.users.tolist()
+    assert got == [1, 6, 4]
+    assert users == [0, 2, 1]
     processes.size, processes.rank = 5, 4
     rows, counts = processes.shard(batch)
     assert not counts

@@ -111,7 +111,7 @@ class TrainingBatches(Sequence[Batch]):
         place = torch.where(mask, starts[:, None] + column, len(items) - 1)
         target_mask = mask & (column >= contexts[:, None])
         targets = torch.where(target_mask, items[torch.where(mask, place + 1, 0)], 0)
-        return Batch(items[place], mask, times[place], self.histories.attributes[rows], targets, target_mask)
+        return Batch(items[place], mask, times[place], self.histories.attributes[rows], targets, target_mask, rows)
 
     @cached_property
     def _events(self) -> tuple[Int[Tensor, " M"], Int[Tensor, " M"]]:

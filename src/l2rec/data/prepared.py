@@ -1,6 +1,6 @@
 """A prepared folder in memory: catalogue, ids, training sequences and the cases of an evaluation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,7 @@ class Prepared:
     item_ids: Ids
     user_ids: Ids
     train: Histories
+    _cases: dict[Part, Cases] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def split_name(self) -> str:
@@ -44,7 +45,15 @@ class Prepared:
         return self.manifest.split_name
 
     def cases(self, part: Part) -> Cases:
-        """Returns the cases of a part; a history is all that the user did before the target, other parts included."""
+        """Returns the cases of a part; a history is all that the user did before the target, other parts included.
+
+        They are put together when first asked for, and kept.
+        """
+        if part not in self._cases:
+            self._cases[part] = self._asked(part)
+        return self._cases[part]
+
+    def _asked(self, part: Part) -> Cases:
         names = ("train", "validation") if part == "validation" else ("train", "validation", "test")
         events = pl.concat([self._events(name, number) for number, name in enumerate(names)])
         events = events.sort("user", "part", maintain_order=True)

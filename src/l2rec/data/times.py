@@ -137,10 +137,11 @@ def seconds(value: str | int, place: str) -> int:
     """Returns a moment as seconds since 1970; an ISO date without a zone is read as UTC.
 
     Raises:
-        DataError: it is neither seconds nor an ISO date.
+        DataError: it is neither seconds nor an ISO date, or a number that looks like a day written yyyymmdd.
     """
     text = str(value).strip()
     if text.lstrip("-").isdecimal():
+        _refuse_day(int(text), place)
         return int(text)
     try:
         moment = datetime.fromisoformat(text)
@@ -148,3 +149,15 @@ def seconds(value: str | int, place: str) -> int:
         example = "Write it like 2018-01-31 or 1517356800."
         raise DataError(f'{place}: "{text}": expected seconds since 1970 or an ISO date. {example}') from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _refuse_day(number: int, place: str) -> None:
+    """As seconds, such a number is a moment of 1970, which hardly anybody means."""
+    if not _DAYS[0] <= number <= _DAYS[1]:
+        return
+    try:
+        meant = datetime.strptime(str(number), "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return
+    either = f"Write {meant:%Y-%m-%d}, or {datetime.fromtimestamp(number, UTC):%Y-%m-%dT%H:%M:%S} if it is seconds."
+    raise DataError(f"{place}: {number}: looks like a date written yyyymmdd. {either}")

@@ -131,5 +131,6 @@ def _kind(device: str | None) -> str:
 def _rows(batch: Batch, rows: Tensor) -> Batch:
     targets = None if batch.targets is None else batch.targets[rows]
     target_mask = None if batch.target_mask is None else batch.target_mask[rows]
+    users = None if batch.users is None else batch.users[rows]
     history = (batch.items[rows], batch.mask[rows], batch.times[rows])
-    return Batch(*history, batch.attributes[rows], targets, target_mask)
+    return Batch(*history, batch.attributes[rows], targets, target_mask, users)

@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch.nn import functional
 
+from l2rec.data.batches import TrainingBatches
 from l2rec.errors import BackboneError, SettingError
 from l2rec.models import _checkpoint
 from l2rec.models.llm.l2rec import Config, Model
 from l2rec.nn import bank
 from l2rec.nn.backbone import MINILM
+from l2rec.types import Batch
 from tests import worlds
 from tests.models.llm.little import made, scores, steps
+from tests.nn.test_fusion import slow_bpc
 
 COLD = 29
 
@@ -59,6 +62,51 @@ def test_the_loss_asks_what_serving_answers(backbone: Path) -> None:
     answered = functional.cross_entropy(scores(model, [3, 10, 2]), torch.tensor([7]))
     assert loss.parts["retrieval"] == pytest.approx(answered.item(), rel=1e-4)
     assert loss.weight == 1
+
+
+@torch.no_grad()
+def bpc_of(model: Model, batch: Batch, owners: list[list[int]]) -> tuple[float, float]:
+    """The model's BPC loss, and the slow one in which the cell of row r and column c belongs to `owners[r][c]`."""
+    assert batch.target_mask is not None
+    at = batch.target_mask
+    rows, _ = model.eval().network.rows(batch, model.tokens)
+    semantic, behavioural = model.network.project([hidden[at] for hidden in model.network.read(rows)])
+    asked = [owners[r][c] for r, c in at.nonzero().tolist()]
+    slow = slow_bpc(semantic, behavioural, asked, model.config.bpc_temperature)
+    return model.loss(batch).parts["bpc"], model.config.bpc_weight * slow
+
+
+def windows(sequences: list[list[int]], length: int) -> Batch:
+    """All windows of the sequences in one batch; a timestamp is 1000 times the user and the place."""
+    times = [[1000 * user + place for place in range(len(s))] for user, s in enumerate(sequences)]
+    histories = worlds.histories_of(sequences, times)
+    ones = torch.ones(30, dtype=torch.long)
+    (batch,) = TrainingBatches(histories, length=length, batch_size=64, token_counts=ones, seed=0, epoch=0)
+    return batch
+
+
+def test_two_windows_of_one_user_are_no_rivals_in_the_contrastive_loss(backbone: Path) -> None:
+    model = made(backbone, bpc_weight=1.0)
+    steps(model, 2)
+    batch = windows([[3, 10, 2, 8, 17], [7, 22, 8, 1, 4, 13, 11, 6, 19], [28, 27, 5, 6, 7], [9]], length=4)
+    by_user = (batch.times // 1000).tolist()
+    assert sorted(row[0] for row in by_user) in ([0, 1, 1, 2], [0, 1, 1, 1, 2])
+    found, expected = bpc_of(model, batch, by_user)
+    assert found == pytest.approx(expected, rel=1e-4)
+    blind, as_rivals = bpc_of(model, replace(batch, users=None), [[r] * 4 for r in range(len(batch))])
+    assert blind == pytest.approx(as_rivals, rel=1e-4)
+    assert blind > found + 0.01
+
+
+def test_where_every_history_is_one_window_the_users_change_no_bit(backbone: Path) -> None:
+    model = made(backbone)
+    steps(model, 2)
+    batch = windows([[3, 10, 2, 8, 17], [7, 22, 8, 1, 4], [], [28, 27, 5, 6, 7]], length=4)
+    assert batch.users is not None
+    assert sorted(batch.users.tolist()) == [0, 1, 3]
+    one, two = (model.eval().loss(b) for b in (batch, replace(batch, users=None)))
+    assert torch.equal(one.total, two.total)
+    assert one.parts == two.parts
 
 
 def test_an_empty_history_asks_for_the_average_event(backbone: Path) -> None:

@@ -156,7 +156,7 @@ class Model(Retriever, TextReader):
         rows, state = self.network.rows(batch, tokens)
         at = batch.target_mask
         projected = self.network.project([h[at] for h in self.network.read(rows)])
-        targets, owners = batch.targets[at], torch.arange(len(batch), device=at.device).unsqueeze(1).expand_as(at)[at]
+        targets, owners = batch.targets[at], _owners(batch).unsqueeze(1).expand_as(at)[at]
         items = self.item_vectors()
         parts = {"balance": self.config.balance_weight * self._balance(rows)}
         if self.config.integration != "output":
@@ -257,6 +257,11 @@ class Model(Retriever, TextReader):
         self.network.train(was_training)
         self.network.tower.text.copy_(text)
         self.adapted_text.copy_(text)
+
+
+def _owners(batch: Batch) -> Int[Tensor, " B"]:
+    """The user of every row; a long history gives several windows, and each sees the user that it belongs to."""
+    return torch.arange(len(batch), device=batch.items.device) if batch.users is None else batch.users
 
 
 def _refuse_long_histories(config: Config, limit: int | None) -> None:
