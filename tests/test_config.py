@@ -9,22 +9,34 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from l2rec import config
-from l2rec.config import RunSettings, Settings, TrainingSettings
+from l2rec.config import RunSettings, Settings, TrainingSettings, TuningSettings
 from l2rec.errors import SettingError
 
 BASE = {"data": "sample", "model": {"name": "sasrec"}}
-KINDS = (config.ModelSettings, TrainingSettings, config.EvaluationSettings, RunSettings)
+KINDS = (config.ModelSettings, TrainingSettings, config.EvaluationSettings, TuningSettings, RunSettings)
 
 
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
         ({"sed": 1}, r'^sed: no such setting\. Did you mean "seed"\?$'),
-        ({"zzz": 1}, r"^zzz: no such setting\. Known: data, evaluation, model, seed, training\.$"),
+        ({"zzz": 1}, r"^zzz: no such setting\. Known: data, evaluation, model, seed, training, tuning\.$"),
         ({"training": {"epoch": 1}}, r'^training\.epoch: no such setting\. Did you mean "epochs"\?$'),
         ({"seed": -1}, r"^seed: -1: input should be greater than or equal to 0\. Change it with --set seed=\.\.\.$"),
         ({"training": {"epochs": "many"}}, r"^training\.epochs: 'many': input should be a valid integer.* Change it"),
         ({"training": {"schedule": "zigzag"}}, r"^training\.schedule: 'zigzag': string should match pattern .*cosine"),
+        ({"tuning": {"trial": 1}}, r'^tuning\.trial: no such setting\. Did you mean "trials"\?$'),
+        ({"tuning": {"trials": -1}}, r"^tuning\.trials: -1: input should be greater than or equal to 0\."),
+        ({"tuning": {"method": "luck"}}, r"^tuning\.method: 'luck': string should match pattern .*hand\|search"),
+        (
+            {"tuning": {"space": {"width": [1]}}},
+            r"^tuning\.space: \{'width': .*\}: expected settings under model or training, e\.g\. model\.width, which "
+            r"width is not\. Change it with --set tuning\.space=\.\.\.$",
+        ),
+        ({"tuning": {"space": {"training.epoch": [1]}}}, r"^tuning\.space: .*, which training\.epoch is not\."),
+        ({"tuning": {"space": {"seed": [1]}}}, r"^tuning\.space: .*, which seed is not\."),
+        ({"tuning": {"space": {"model": [1]}}}, r"^tuning\.space: .*, which model is not\."),
+        ({"tuning": {"space": {"model.width": []}}}, r"^tuning\.space: .*model\.width has no values, expected one"),
         ({"seed": -1, "zzz": 1}, r"^seed: -1: .*; zzz: no such setting"),
     ],
 )
@@ -121,15 +133,34 @@ TRAINING = st.builds(
 )
 
 
-@given(st.text(max_size=20), st.integers(0, 2**40), TRAINING)
-def test_settings_survive_the_trip_to_a_file(data: str, seed: int, training: TrainingSettings) -> None:
-    settings = RunSettings(data=data, seed=seed, model={"name": "l2rec", "rank": 4, "views": ["a"]}, training=training)
+VALUES = st.lists(st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=5), min_size=1).map(tuple)
+TUNING = st.builds(
+    TuningSettings,
+    trials=st.none() | st.integers(0, 1000),
+    seconds=st.none() | st.floats(0, 1e6),
+    method=st.sampled_from([None, "hand", "search"]),
+    space=st.dictionaries(st.sampled_from(["model.width", "model.transition.decay", "training.epochs"]), VALUES),
+)
+
+
+@given(st.text(max_size=20), st.integers(0, 2**40), TRAINING, TUNING)
+def test_settings_survive_the_trip_to_a_file(
+    data: str, seed: int, training: TrainingSettings, tuning: TuningSettings
+) -> None:
+    model = {"name": "l2rec", "rank": 4, "views": ["a"]}
+    settings = RunSettings(data=data, seed=seed, model=model, training=training, tuning=tuning)
     text = config.to_toml(settings.model_dump(mode="json"))
     again = config.validated(RunSettings, config.tomllib.loads(text), "")
     assert again.model_dump(mode="json") == settings.model_dump(mode="json")
+    assert repr(again.tuning) == repr(tuning), "a whole number stays one"
 
 
 def test_a_file_is_read_with_its_overrides(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text(config.to_toml(BASE | {"training": {"epochs": 2, "max_seconds": None}}), encoding="utf-8")
     assert config.read_toml(path, ["training.epochs=4"]) == BASE | {"training": {"epochs": 4}}
+
+
+def test_a_file_that_says_nothing_of_its_tuning_has_no_budget() -> None:
+    assert config.validated(RunSettings, BASE, "").tuning.budget == (None, None)
+    assert TuningSettings(trials=0).budget == (0, None), "nothing tried is said, not left out"

@@ -2,13 +2,15 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from l2rec.errors import SettingError
 
@@ -70,6 +72,40 @@ class EvaluationSettings(Settings):
     """Cases scored at once."""
 
 
+class TuningSettings(Settings):
+    """How the settings of the model were chosen; described, not acted on, and no number moves by it."""
+
+    trials: int | None = Field(default=None, ge=0)
+    """Settings tried on validation to choose these, these included; not said where left out."""
+    seconds: float | None = Field(default=None, ge=0)
+    """The same budget in seconds; not said where left out."""
+    method: str | None = Field(default=None, pattern="^(hand|search)$")
+    """Who chose the next one to try: hand or search; not said where left out."""
+    space: dict[str, tuple[bool | int | float | str, ...]] = {}
+    """What was searched: name of a setting, e.g. `model.width`, and its values or bounds, as far as they are known."""
+
+    @field_validator("space")
+    @classmethod
+    def _names_settings(cls, space: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for name, values in space.items():
+            group, _, rest = name.partition(".")
+            is_one = rest in TrainingSettings.model_fields if group == "training" else _MODEL_SETTING.match(name)
+            if not is_one:
+                raise PydanticCustomError("space", _NO_NAME, {"name": name})
+            if not values:
+                raise PydanticCustomError("space", "{name} has no values, expected one or more", {"name": name})
+        return space
+
+    @property
+    def budget(self) -> tuple[int | None, float | None]:
+        """Trials and seconds; None is not said."""
+        return self.trials, self.seconds
+
+
+_MODEL_SETTING = re.compile(r"model(\.[a-z]\w*)+$")
+_NO_NAME = "expected settings under model or training, e.g. model.width, which {name} is not"
+
+
 class RunSettings(Settings):
     """Everything that decides a result."""
 
@@ -83,6 +119,8 @@ class RunSettings(Settings):
     """How the weights are learnt."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How the result is measured."""
+    tuning: TuningSettings = TuningSettings()
+    """How the settings were chosen."""
 
 
 def cache_folder() -> Path:

@@ -21,6 +21,7 @@ def test_the_page_has_every_command_and_every_model(page: str) -> None:
         assert f"### l2rec {command.name}\n" in page
     for name in names():
         assert f'### [model] name = "{name}"\n' in page
+    assert "### [tuning]\n" in page
     assert "| `learning_rate` | `float` | `0.001` | Peak learning rate of AdamW. |" in page
     assert page == pages.page()
 
@@ -47,6 +48,7 @@ def test_a_table_of_runs_is_put_between_its_marks(world: World, tmp_path: Path) 
     assert lines[:2] == ["above", "<!-- demo:start -->"]
     assert lines[-2:] == ["<!-- demo:end -->", "below"]
     assert "old" not in lines
+    assert "Tuning budget of every row: not said." in lines
     assert lines[2].startswith("log, test: loo/full/unseen/expected-ties")
     assert [line.split("|")[1].strip() for line in lines if line.startswith("|")] == [
         "model",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,41 @@ def test_the_table_has_the_test_and_the_verdict(world: World, tmp_path: Path, ca
     assert said.code == 2
     assert 'metric: "ndcg@7": not measured' in said.err
     assert "no run in this folder" in call("compare", tmp_path).err
+
+
+def test_unequal_budgets_need_the_word_labelled(world: World, tmp_path: Path, call: Call) -> None:
+    tuned = Path(shutil.copytree(world.popularity, tmp_path / "tuned"))
+    told = (tuned / "config.toml").read_text().replace("[tuning.space]", "[tuning]\ntrials = 3")
+    (tuned / "config.toml").write_text(told)
+    words = ("compare", tuned, world.sasrec, "--out", tmp_path / "report.html")
+    said = call(*words)
+    assert said.code == 2
+    assert "tuning: 3 trials (tuned) and not said (sasrec): unequal budgets, " in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "report.html").exists()
+    said = call(*words, "--labelled")
+    assert said.code == 0, said.err
+    sentence = "Tuning budgets are unequal: tuned 3 trials; not said: sasrec."
+    assert sentence in said.out.splitlines()
+    assert sentence in (tmp_path / "report.html").read_text(encoding="utf-8")
+    rows = {row["origin"]["label"]: row for row in call(*words, "--labelled", "--json").json()["rows"]}
+    assert rows["tuned"]["tunings"][0]["trials"] == rows["tuned"]["origin"]["tuning"]["trials"] == 3
+    assert call("evaluate", tuned).code == 0
+
+
+def test_rows_that_say_nothing_are_compared_and_it_is_said(world: World, tmp_path: Path, call: Call) -> None:
+    said = call("compare", world.popularity, world.sasrec, "--out", tmp_path / "report.html")
+    assert "Tuning budget of every row: not said." in said.out.splitlines()
+
+
+def test_unlike_parts_stand_beside_each_other_where_labelled(world: World, tmp_path: Path, call: Call) -> None:
+    other = Path(shutil.copytree(world.popularity, tmp_path / "other"))
+    told = json.loads((other / "results.json").read_text())
+    told["origin"]["protocol"] = "temporal-last/full/unseen/expected-ties/@5,10,20"
+    (other / "results.json").write_text(json.dumps(told))
+    words = ("compare", other, world.sasrec, "--out", tmp_path / "report.html")
+    assert "not comparable. Evaluate both alike, or pass --labelled." in call(*words).err
+    assert "temporal-last/full" in call(*words, "--labelled").out
 
 
 def test_a_place_that_cannot_be_read_or_written_is_one_line(

@@ -139,7 +139,7 @@ OTHER = [
 @pytest.mark.parametrize(("other", "said"), OTHER)
 def test_what_is_not_comparable_is_refused_unless_labelled(other: dict[str, str], said: str) -> None:
     runs = [run_of("a", 0.3), run_of("b", 0.3, **other), run_of("c", 0.1)]
-    with pytest.raises(RunError, match=said + r": not comparable\. Evaluate both alike, or ask for a labelled table\."):
+    with pytest.raises(RunError, match=said + r": not comparable\. Evaluate both alike, or pass --labelled\."):
         compare(runs)
     found = compare(runs, labelled=True)
     assert found.mixed()

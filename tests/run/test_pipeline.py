@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2rec.config import RunSettings, read_toml, validated
+from l2rec.config import RunSettings, TuningSettings, read_toml, validated
 from l2rec.data.prepare import prepare
 from l2rec.errors import DataError, ModelError, RunError, SettingError
 from l2rec.models import find
@@ -182,6 +182,51 @@ def test_what_moves_no_weight_may_change_on_a_resume(world: World, tmp_path: Pat
     begun = unfinished(world.sasrec / "seed-0", tmp_path / "begun")
     run = train(timed(world, max_seconds=1e6, checkpoint_every=7), begun, Options(resume=True, device="cpu"))
     assert run.settings.training.checkpoint_every == 7
+
+
+def tuned(world: World, model: dict[str, object], **tuning: object) -> RunSettings:
+    return settings(world, model).model_copy(update={"tuning": TuningSettings.model_validate(tuning)})
+
+
+def test_how_settings_were_chosen_stops_no_resume_and_moves_no_weight(world: World, tmp_path: Path) -> None:
+    begun = unfinished(world.sasrec / "seed-0", tmp_path / "begun")
+    chosen = tuned(world, SASREC, trials=9, space={"model.width": (16, 32)})
+    run = train(chosen, begun, Options(resume=True, device="cpu"))
+    assert run.settings.tuning == RunFolder.open(begun).settings.tuning == chosen.tuning
+    told = json.loads((begun / "manifest.json").read_text())["settings"]["tuning"]
+    assert (told["trials"], told["space"]) == (9, {"model.width": [16, 32]})
+    before, after = (read_tensors(p / "weights.safetensors") for p in (world.sasrec / "seed-0", begun))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_finished_run_takes_up_what_is_now_said_of_its_tuning(world: World, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(world.popularity, tmp_path / "copy"))
+    before, results = Run.open(copy).manifest, (copy / "results.json").read_bytes()
+    train(tuned(world, POPULARITY, trials=3), copy, Options(resume=True))
+    found = Run.open(copy)
+    assert found.settings.tuning.trials == found.manifest.settings["tuning"]["trials"] == 3
+    assert found.manifest.model_copy(update={"settings": before.settings}) == before, "all else is as it was"
+    assert found.measured().results.origin.tuning.trials == 3
+    assert (copy / "results.json").read_bytes() == results
+    train(settings(world, POPULARITY), copy, Options(resume=True))
+    assert Run.open(copy).settings.tuning.trials == 3, "silence takes nothing back"
+
+
+def test_a_run_of_before_there_were_budgets_opens_and_goes_on(world: World, tmp_path: Path) -> None:
+    copy = unfinished(world.popularity, tmp_path / "old")
+    told = json.loads((copy / "manifest.json").read_text())
+    del told["settings"]["tuning"]
+    (copy / "manifest.json").write_text(json.dumps(told))
+    (copy / "config.toml").write_text((copy / "config.toml").read_text().replace("[tuning.space]\n", ""))
+    assert RunFolder.open(copy).settings.tuning.budget == (None, None)
+    assert train(tuned(world, POPULARITY, trials=3), copy, Options(resume=True)).settings.tuning.trials == 3
+
+
+def test_a_space_that_names_no_setting_of_the_model_is_refused(world: World, tmp_path: Path) -> None:
+    for name, hint in (("model.widht", 'Did you mean "model.width"\\?'), ("model.zzz", "See `l2rec models sasrec`")):
+        with pytest.raises(SettingError, match=f'tuning.space: "{name}": the run has no such setting. {hint}'):
+            train(tuned(world, SASREC, space={name: (1,)}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_whose_seconds_were_up_goes_on_with_more(world: World, tmp_path: Path) -> None:

@@ -127,3 +127,16 @@ def test_seeds_come_in_the_order_of_their_numbers(world: World, tmp_path: Path) 
     for seed in (2, 10):
         shutil.copytree(world.popularity, tmp_path / f"seed-{seed}")
     assert [run.path.name for run in runs_in(tmp_path)] == ["seed-2", "seed-10"]
+
+
+def test_a_run_says_how_its_settings_were_chosen(popularity: Path) -> None:
+    before = Run.open(popularity).measured().results.origin
+    told = (popularity / "config.toml").read_text().replace("[tuning.space]", "[tuning]\ntrials = 7")
+    (popularity / "config.toml").write_text(told)
+    run = Run.open(popularity)
+    assert run.measured().results.origin.tuning.trials == 7, "as the folder says it now"
+    again = run.evaluate(again=True).origin
+    assert (
+        again.tuning.trials == json.loads((popularity / "results.json").read_text())["origin"]["tuning"]["trials"] == 7
+    )
+    assert again.settings == before.settings, "it decides nothing"

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from l2rec.config import TuningSettings
 from l2rec.errors import RunError, SettingError
 from l2rec.evaluation.comparison import Comparison, Contrast, Row
+from l2rec.evaluation.leaderboard import budgets
 from l2rec.evaluation.results import Origin
 from l2rec.run import examples
 from l2rec.run.demo import configs, demonstrate, sentence
+from l2rec.run.pipeline import resolved, settings_of
 from l2rec.run.record import ranked
 from l2rec.run.tables import compared, write_report
 from tests.trained import SASREC, World, first, settings, write_config
@@ -67,7 +70,10 @@ def contrast(verdict: str) -> Contrast:
 
 def table_of(test: Contrast, *labels: str) -> Comparison:
     """A table of rows that have nothing but labels, best first."""
-    rows = tuple(Row.model_construct(origin=Origin.model_construct(label=label)) for label in labels)
+    rows = tuple(
+        Row.model_construct(origin=Origin.model_construct(label=label, protocol="p", fingerprint="f"))
+        for label in labels
+    )
     return Comparison.model_construct(metric="ndcg@10", rows=rows, contrasts=(test,))
 
 
@@ -90,6 +96,13 @@ def test_a_row_below_another_is_not_called_the_best() -> None:
     assert sentence(table, "l2rec").startswith("l2rec is better than the strongest baseline, but not the best row: ")
 
 
+def test_a_table_of_unlike_protocols_claims_nothing() -> None:
+    table = table_of(contrast("better"), "l2rec", "ease")
+    other = table.rows[1].origin.model_copy(update={"protocol": "q"})
+    mixed = table.model_copy(update={"rows": (table.rows[0], table.rows[1].model_copy(update={"origin": other}))})
+    assert sentence(mixed, "l2rec") == ""
+
+
 @pytest.fixture
 def rows(world: World, tmp_path: Path) -> Path:
     """A folder with two settings; the row called l2rec is a little SASRec, which is all that the pipeline sees."""
@@ -108,6 +121,18 @@ def test_the_demonstration_trains_measures_compares_and_reports(rows: Path, tmp_
     assert [line.split(":")[0] for line in told] == ["1/2 popularity", "1/2 popularity", "2/2 l2rec", "2/2 l2rec"]
 
 
+def test_a_demonstration_of_unequal_budgets_says_each(rows: Path, tmp_path: Path) -> None:
+    (rows / "l2rec.toml").write_text(
+        (rows / "l2rec.toml").read_text().replace("[tuning.space]", "[tuning]\ntrials = 7")
+    )
+    found = demonstrate(rows, tmp_path / "out", _nothing)
+    said = "Tuning budgets are unequal: l2rec 7 trials; not said: popularity."
+    assert budgets(found.comparison) == said
+    assert said in found.report.read_text(encoding="utf-8")
+    with pytest.raises(RunError, match=r"unequal budgets, .* or pass --labelled\.$"):
+        compared([tmp_path / "out" / name for name in ("l2rec", "popularity")])
+
+
 def test_a_second_demonstration_trains_nothing(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once = demonstrate(rows, tmp_path / "out", _nothing)
     monkeypatch.setattr("l2rec.run.pipeline.plan", None)
@@ -123,12 +148,29 @@ def test_a_demonstration_of_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_demonstrations_own_settings_are_whole_and_ask_for_the_sample() -> None:
-    from l2rec.run.pipeline import resolved, settings_of
-
     files = sorted(configs().glob("*.toml"))
     assert {path.stem for path in files} >= {"l2rec", "sasrec", "transition", "popularity", "itemknn", "ease"}
     for path in files:
         assert resolved(settings_of(path)).data == "sample"
+
+
+def test_the_settings_that_come_along_say_what_their_heads_say() -> None:
+    """Budgets of configs/scientific as LOG.md has them; floors of nothing to choose say nothing."""
+    root = Path(__file__).parents[2] / "configs"
+    found = {f"{p.parent.name}/{p.stem}": resolved(settings_of(p)).tuning for p in sorted(root.glob("*/*.toml"))}
+    trials = {name.removeprefix("scientific/"): t.trials for name, t in found.items() if name.startswith("scientific")}
+    assert (trials["l2rec"], trials["sasrec"], trials["sasrec-transition"]) == (5 + 11, 1, 1 + 11)
+    assert (trials["ease"], trials["itemknn"], trials["transition"]) == (37, 50, 140 + 10)
+    assert all(found[f"{folder}/popularity"] == TuningSettings() for folder in ("beauty", "demo", "scientific"))
+    heads = {
+        "37 trials": "ease",
+        "50 trials": "itemknn",
+        "19 trials": "recent_popularity",
+        "140 trials": "transition_attributes",
+    }
+    for words, name in heads.items():
+        assert words in (root / "scientific" / f"{name}.toml").read_text(encoding="utf-8")
+        assert f"{trials[name]} trials" == words
 
 
 def test_an_example_shows_the_ids_of_items_without_titles(world: World) -> None:

@@ -49,17 +49,22 @@ def compare(
     against: Annotated[
         list[str] | None, typer.Option(help="A row that all others are tested against too; may be repeated.")
     ] = None,
+    labelled: Annotated[
+        bool,
+        typer.Option("--labelled", help="Let in unlike protocols and unequal tuning budgets; each row says its own."),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Report to write.")] = Path("report.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Put evaluated runs in one table.
 
     Tests each against the strongest baseline: paired bootstrap interval, permutation p corrected by Holm, verdict.
-    `better` is only said where the interval excludes 0.
+    `better` is only said where the interval excludes 0. Without --labelled, rows of unequal tuning budgets are refused,
+    as is a row that says its budget beside one that does not.
     """
     from l2rec.run.tables import compared, write_report
 
-    found = compared(runs, metric, against or [])
+    found = compared(runs, metric, against or [], labelled=labelled)
     if as_json:
         show_json(found.model_dump(mode="json"))
     else:
@@ -68,12 +73,13 @@ def compare(
 
 
 def show_comparison(found: "Comparison") -> None:
-    """Prints the leaderboard, and every test where there are more than the leaderboard shows."""
-    from l2rec.evaluation.leaderboard import contrasts_table, leaderboard
+    """Prints the leaderboard, its tuning budgets, and every test where there are more than the leaderboard shows."""
+    from l2rec.evaluation.leaderboard import budgets, contrasts_table, leaderboard
 
     board, contrasts = leaderboard(found), contrasts_table(found)
     show(board.caption)
     show_table(board.columns, board.rows, words=(0, -1))
+    show(budgets(found))
     if len(contrasts.rows) >= len(board.rows):
         show(f"\n{contrasts.caption}")
         show_table(contrasts.columns, contrasts.rows, words=(0, 1, -1))

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from l2rec import models
 from l2rec.cli.app import app
 from l2rec.cli.models import settings_of
-from l2rec.config import EvaluationSettings, RunSettings, Settings, TrainingSettings
+from l2rec.config import EvaluationSettings, RunSettings, Settings, TrainingSettings, TuningSettings
 from l2rec.data.columns import Columns
 from l2rec.data.splits import SplitSettings
 
@@ -41,6 +41,7 @@ def _settings() -> Iterator[str]:
     yield from _table("The run", RunSettings)
     yield from _table("[training]", TrainingSettings)
     yield from _table("[evaluation]", EvaluationSettings)
+    yield from _table("[tuning]", TuningSettings)
     for name in models.names():
         found = models.find(name)
         yield from _table(f'[model] name = "{name}"', found.config, found.summary)

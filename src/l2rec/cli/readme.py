@@ -6,7 +6,7 @@ from pathlib import Path
 
 from l2rec.cli.show import say
 from l2rec.errors import L2RecError, SettingError
-from l2rec.evaluation.leaderboard import Table, leaderboard
+from l2rec.evaluation.leaderboard import Table, budgets, leaderboard
 from l2rec.run.demo import SUBJECT, sentence
 from l2rec.run.tables import compared
 
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str]) -> int:
         if len(arguments) < 3:
             raise SettingError("readme: pass a page, the name of its mark and the run folders.")
         page, mark, *runs = arguments
-        table = compared([Path(run) for run in runs])
+        table = compared([Path(run) for run in runs], labelled=True)
         told = sentence(table, SUBJECT)
-        text = markdown(leaderboard(table)) + (f"\n\n{told}" if told else "")
+        text = "\n\n".join(part for part in (markdown(leaderboard(table)), budgets(table), told) if part)
         path = Path(page)
         path.write_text(placed(path.read_text(encoding="utf-8"), mark, text), encoding="utf-8")
     except L2RecError as error:

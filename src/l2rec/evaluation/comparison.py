@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
+from l2rec.config import TuningSettings
 from l2rec.errors import RunError
 from l2rec.evaluation.metrics import per_user
 from l2rec.evaluation.results import Estimate, Measured, Origin, Record, Slice, every_slice, whole_slice
@@ -21,6 +22,8 @@ class Row(Record):
     origin: Origin
     """Of the first seed."""
     seeds: tuple[int, ...]
+    tunings: tuple[TuningSettings, ...] = ()
+    """What its seeds say about how their settings were chosen, without repeats."""
     users: int
     cases: int
     metrics: dict[str, Estimate]
@@ -65,6 +68,10 @@ class Comparison(Record):
         """Returns True where the rows differ in protocol, data or held-out part."""
         return len({_ground(row.origin) for row in self.rows}) > 1
 
+    def unequal(self) -> bool:
+        """Returns True where the rows differ in the budget that their settings were chosen with."""
+        return len({_budgets(row.tunings) for row in self.rows}) > 1
+
 
 def compare(
     runs: Sequence[Measured], *, metric: str = CHIEF, against: Sequence[str] = (), labelled: bool = False
@@ -80,18 +87,21 @@ def compare(
         metric: Orders the rows and is tested.
         against: Labels of further rows that all others are tested against.
         labelled: Whether runs of different protocols, data or parts may stand in one table, each row saying its own;
-            they are never tested against each other.
+            they are never tested against each other. Nor without it rows of different tuning budgets, among which not
+            said is one; these are tested, and each row's own is said.
 
     Raises:
-        RunError: there is no run; runs differ in protocol, data or part and are not `labelled`; runs of one ground have
-            different cases; two runs of a label have the same seed or different settings; the metric or a label named
-            is unknown.
+        RunError: there is no run; runs differ in protocol, data, part or tuning budget and are not `labelled`; runs of
+            one ground have different cases; two runs of a label have the same seed or different settings; the metric
+            or a label named is unknown.
     """
     if not runs:
         raise RunError("runs: 0: expected at least one. Name the run folders to compare.")
     grounds = sorted({_ground(run.results.origin) for run in runs})
     if len(grounds) > 1 and not labelled:
         raise RunError(_difference(runs))
+    if not labelled:
+        _refuse_unequal_budgets(runs)
     rows: list[Row] = []
     pairs: list[tuple[str, str, np.ndarray]] = []
     known = {run.results.origin.label for run in runs}
@@ -116,8 +126,43 @@ def _difference(runs: Sequence[Measured]) -> str:
     name, mine, other = next((n, a, b) for n, a, b in zip(names, _ground(one), _ground(two), strict=True) if a != b)
     return (
         f'{name}: "{mine}" ({one.label}) and "{other}" ({two.label}): not comparable. '
-        "Evaluate both alike, or ask for a labelled table."
+        "Evaluate both alike, or pass --labelled."
     )
+
+
+def _budgets(tunings: Sequence[TuningSettings]) -> frozenset[tuple[int | None, float | None]]:
+    return frozenset(tuning.budget for tuning in tunings)
+
+
+def _refuse_unequal_budgets(runs: Sequence[Measured]) -> None:
+    """Refuses labels whose seeds do not say the same budgets; those of one label may differ among themselves."""
+    tunings = _tunings([run.results.origin for run in runs])
+    for (one, mine), (two, other) in pairwise(tunings.items()):
+        if _budgets(mine) != _budgets(other):
+            raise RunError(
+                f"tuning: {budget(mine)} ({one}) and {budget(other)} ({two}): unequal budgets, expected one for all "
+                "rows. Tune alike and say so under [tuning], or pass --labelled."
+            )
+
+
+def _tunings(origins: Sequence[Origin]) -> dict[str, tuple[TuningSettings, ...]]:
+    """What the seeds of every label say, without repeats."""
+    found: dict[str, tuple[TuningSettings, ...]] = {}
+    for origin in origins:
+        said = found.get(origin.label, ())
+        found[origin.label] = said if origin.tuning in said else (*said, origin.tuning)
+    return found
+
+
+def budget(tunings: Sequence[TuningSettings]) -> str:
+    """Returns the budget in words, e.g. `16 trials in 600 s`, or `not said`; all that the seeds of a row say."""
+    return " or ".join(dict.fromkeys(_told(tuning) for tuning in tunings)) or _told(TuningSettings())
+
+
+def _told(tuning: TuningSettings) -> str:
+    trials = [] if tuning.trials is None else [f"{tuning.trials:,} trial{'' if tuning.trials == 1 else 's'}"]
+    seconds = [] if tuning.seconds is None else [f"{tuning.seconds:,g} s"]
+    return " in ".join(trials + seconds) or "not said"
 
 
 def _rows(runs: Sequence[Measured], metric: str) -> tuple[list[Row], dict[str, np.ndarray]]:
@@ -174,6 +219,7 @@ def _row(group: list[Measured], frame: pl.DataFrame) -> Row:
     return Row(
         origin=runs[0].origin,
         seeds=tuple(r.origin.seed for r in runs),
+        tunings=_tunings([r.origin for r in runs])[runs[0].origin.label],
         users=whole.users,
         cases=whole.cases,
         metrics=whole.metrics,

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from l2rec.evaluation.comparison import Comparison, Contrast, Row
+from l2rec.config import TuningSettings
+from l2rec.evaluation.comparison import Comparison, Contrast, Row, budget
 from l2rec.evaluation.results import Estimate
 from l2rec.evaluation.significance import LEVEL
 
@@ -80,6 +81,30 @@ def contrasts_table(comparison: Comparison) -> Table:
 def _measures(contrast: Contrast) -> tuple[str, str, str, str]:
     between = f"[{signed(contrast.low)}, {signed(contrast.high)}]"
     return signed(contrast.difference), between, probability(contrast.p), probability(contrast.p_holm)
+
+
+def budgets(comparison: Comparison) -> str:
+    """Returns in a sentence how much each row's settings were tuned, or that it is not said."""
+    told = {row.origin.label: budget(row.tunings) for row in comparison.rows}
+    if not comparison.unequal():
+        each = " of every row" if len(told) > 1 else ""
+        return f"Tuning budget{each}: {next(iter(told.values()))}."
+    silent = [label for label, said in told.items() if said == budget(())]
+    said = ", ".join(f"{label} {said}" for label, said in told.items() if label not in silent)
+    return f"Tuning budgets are unequal: {said}" + (f"; not said: {', '.join(silent)}." if silent else ".")
+
+
+def tuning_table(comparison: Comparison) -> Table:
+    """Returns a row a label and a way that its settings were chosen; none for a label that says nothing."""
+    chosen = [(r.origin.label, t) for r in comparison.rows for t in r.tunings if t != TuningSettings()]
+    rows = [(label, budget([t]), t.method or "not said", searched(t) or "not said") for label, t in chosen]
+    caption = "How the settings were chosen on validation; rows that say nothing of it are left out."
+    return Table(caption, ("model", "budget", "chosen by", "searched"), tuple(rows))
+
+
+def searched(tuning: TuningSettings) -> str:
+    """Returns names and values, or bounds, of the settings that were searched; empty where it is not said."""
+    return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in tuning.space.items())
 
 
 def number(value: float) -> str:

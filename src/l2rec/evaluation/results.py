@@ -8,7 +8,7 @@ from jaxtyping import Int
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from l2rec.config import EvaluationSettings
+from l2rec.config import EvaluationSettings, TuningSettings
 from l2rec.evaluation.beyond import attribute_vectors, beyond
 from l2rec.evaluation.metrics import per_case, per_user
 from l2rec.evaluation.ranking import Rankings
@@ -50,7 +50,9 @@ class Origin(Record):
     """Name of the model."""
     seed: int = 0
     settings: str = ""
-    """Fingerprint of the settings without the seed; equal for all runs of one label."""
+    """Fingerprint of the settings without seed and tuning; equal for all runs of one label."""
+    tuning: TuningSettings = TuningSettings()
+    """How the settings were chosen: budget and searched space, as far as the run says."""
     baseline: bool = False
     """Whether this is a floor or a published rival, against which the others are tested."""
     data: str

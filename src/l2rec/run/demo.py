@@ -64,7 +64,7 @@ def demonstrate(folder: Path, out: Path, tell: Callable[[str], None], progress: 
         ndcg = results.metrics["ndcg@10"].mean
         tell(f"{number}/{len(files)} {path.stem}: NDCG@10 {ndcg:.4f}, trained in {run.manifest.seconds or 0:.1f} s")
         runs.append(run.path)
-    table = compared(runs)
+    table = compared(runs, labelled=True)
     shown = examples.merged([examples.read(path, path.name) for path in runs])
     return Demonstration(table, shown, write_report(runs, out / "report.html", table), sentence(table, SUBJECT))
 
@@ -76,7 +76,7 @@ def _turn(path: Path) -> tuple[int, str]:
 def sentence(table: Comparison, label: str) -> str:
     """Returns in words how a row stands to the strongest baseline; empty where it was not tested against one."""
     test = next((contrast for contrast in table.contrasts if contrast.label == label), None)
-    return "" if test is None else _told(test, table.rows[0].origin.label == label)
+    return "" if test is None or table.mixed() else _told(test, table.rows[0].origin.label == label)
 
 
 def _told(test: Contrast, is_first: bool) -> str:

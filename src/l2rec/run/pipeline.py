@@ -1,5 +1,6 @@
 """From settings to a trained run folder, on one page."""
 
+import difflib
 import gc
 import time
 from collections.abc import Sequence
@@ -9,9 +10,9 @@ from typing import Any
 
 import torch
 
-from l2rec.config import RunSettings, TrainingSettings, read_toml, validated
+from l2rec.config import RunSettings, TrainingSettings, TuningSettings, read_toml, validated
 from l2rec.data.prepared import Prepared
-from l2rec.errors import DataError, RunError
+from l2rec.errors import DataError, RunError, SettingError
 from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
 from l2rec.run import facts
@@ -88,11 +89,18 @@ def resolved(settings: RunSettings) -> RunSettings:
     """Returns the settings with every default of the model filled in.
 
     Raises:
-        SettingError: a setting of the model is unknown, missing or out of range.
+        SettingError: a setting of the model is unknown, missing or out of range, or `tuning.space` names another one.
         ModelError: no model has that name.
     """
     name, config = model_config(settings)
-    return settings.model_copy(update={"model": {"name": name, **config.model_dump(mode="json")}})
+    complete = settings.model_copy(update={"model": {"name": name, **config.model_dump(mode="json")}})
+    known = _flat({"model": complete.model, "training": complete.training.model_dump(mode="json")})
+    for searched in complete.tuning.space:
+        if searched not in known:
+            close = difflib.get_close_matches(searched, known, n=1, cutoff=0.75)
+            hint = f'Did you mean "{close[0]}"?' if close else f"See `l2rec models {name}`."
+            raise SettingError(f'tuning.space: "{searched}": the run has no such setting. {hint}')
+    return complete
 
 
 def train(settings: RunSettings | str | Path, folder: str | Path, options: Options | None = None) -> Run:
@@ -111,7 +119,7 @@ def train(settings: RunSettings | str | Path, folder: str | Path, options: Optio
     first = facts.is_first_process()
     before = _before(folder, resolved(settings), options.resume or not first)
     if before is not None and before.manifest.finished and not _has_more_time(before, settings.training):
-        return Run(before)
+        return Run(_retold(before, settings) if first else before)
     run = plan(settings, options.device)
     manifest = facts.manifest_of(run.settings, run.model, run.prepared, run.device)
     if before is not None and before.manifest.fingerprint != manifest.fingerprint:
@@ -133,13 +141,23 @@ def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | No
         raise RunError(f"{folder}: holds a run already. Pass --resume to go on with it, or --out for another folder.")
     before = RunFolder.open(folder)
     then, now = _flat(before.manifest.settings), _flat(settings.model_dump(mode="json"))
-    for name in sorted((then.keys() | now.keys()) - {f"training.{free}" for free in FREE}):
-        if then.get(name) != now.get(name):
+    free = {f"training.{name}" for name in FREE}
+    for name in sorted((then.keys() | now.keys()) - free):
+        if then.get(name) != now.get(name) and not name.startswith("tuning."):
             raise RunError(
                 f"{folder}: {name} was {then.get(name)} and now is {now.get(name)}. Go on with the run's own "
                 "config.toml, or pass --out for another folder."
             )
     return before
+
+
+def _retold(before: RunFolder, settings: RunSettings) -> RunFolder:
+    """The finished run as it is; where the settings now say otherwise how they were chosen, the folder says so too."""
+    if settings.tuning in (before.settings.tuning, TuningSettings()):
+        return before
+    told = {**before.manifest.settings, "tuning": settings.tuning.model_dump(mode="json")}
+    manifest = before.manifest.model_copy(update={"settings": told})
+    return RunFolder.write(before.path, before.settings.model_copy(update={"tuning": settings.tuning}), manifest)
 
 
 def _has_more_time(before: RunFolder, settings: TrainingSettings) -> bool:

@@ -103,7 +103,7 @@ class Run:
         return found.results
 
     def measured(self) -> Measured:
-        """Returns what an earlier evaluation of the test part found, under the run's present label.
+        """Returns what an earlier evaluation of the test part found, under the run's present label and tuning.
 
         Raises:
             RunError: there was none, or its files are damaged.
@@ -116,17 +116,18 @@ class Run:
         except (OSError, ValueError, pl.exceptions.PolarsError):
             again = f"l2rec evaluate {self.path} --again"
             raise RunError(f"{self.path / RESULTS}: its results are damaged. Run: {again}") from None
-        origin = results.origin.model_copy(update={"label": self.label})
+        origin = results.origin.model_copy(update={"label": self.label, "tuning": self.settings.tuning})
         return Measured(results.model_copy(update={"origin": origin}), frame)
 
     def _origin(self, protocol: str, data: str, part: str) -> Origin:
-        without_seed = {name: value for name, value in self.manifest.settings.items() if name != "seed"}
+        deciding = {name: value for name, value in self.manifest.settings.items() if name not in ("seed", "tuning")}
         room = models.find(self.manifest.model).model.__module__.split(".")
         return Origin(
             label=self.label,
             model=self.manifest.model,
             seed=self.manifest.seed,
-            settings=sha256(json.dumps(without_seed, sort_keys=True).encode()).hexdigest(),
+            settings=sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest(),
+            tuning=self.settings.tuning,
             baseline=room[:2] == ["l2rec", "models"] and room[2] in BASELINE_ROOMS,
             data=data,
             fingerprint=self.manifest.fingerprint,

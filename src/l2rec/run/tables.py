@@ -14,13 +14,21 @@ from l2rec.serving.folder import writing
 LOG = "log.jsonl"
 
 
-def compared(paths: Sequence[Path], metric: str = CHIEF, against: Sequence[str] = ()) -> Comparison:
+def compared(
+    paths: Sequence[Path], metric: str = CHIEF, against: Sequence[str] = (), *, labelled: bool = False
+) -> Comparison:
     """Returns the table of run folders; a folder with `seed-0`, `seed-1`, ... is one row.
+
+    Args:
+        paths: The run folders.
+        metric: Orders the rows and is tested.
+        against: Labels of further rows that all others are tested against.
+        labelled: Whether rows of unlike protocols or tuning budgets may stand in one table, see `compare`.
 
     Raises:
         RunError: a folder holds no evaluated run, or the runs cannot be compared.
     """
-    return compare([run.measured() for run in _runs(paths)], metric=metric, against=against)
+    return compare([run.measured() for run in _runs(paths)], metric=metric, against=against, labelled=labelled)
 
 
 def write_report(paths: Sequence[Path], out: Path, comparison: Comparison | None = None) -> Path:

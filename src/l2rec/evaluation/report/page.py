@@ -71,6 +71,8 @@ def page(data: ReportData) -> str:
         style=Markup(environment.get_template("report.css").render()),
         headline=leaderboard.headline(data.comparison),
         board=leaderboard.leaderboard(data.comparison),
+        budgets=leaderboard.budgets(data.comparison),
+        tuning=leaderboard.tuning_table(data.comparison),
         metrics=metrics_table(rows),
         board_figure=_board_figure(data),
         contrasts=leaderboard.contrasts_table(data.comparison),
