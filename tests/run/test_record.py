@@ -133,6 +133,9 @@ def test_a_run_says_how_its_settings_were_chosen(popularity: Path) -> None:
     before = Run.open(popularity).measured().results.origin
     told = (popularity / "config.toml").read_text().replace("[tuning.space]", "[tuning]\ntrials = 7")
     (popularity / "config.toml").write_text(told)
+    manifest = json.loads((popularity / "manifest.json").read_text())
+    manifest["settings"]["tuning"]["trials"] = 7
+    (popularity / "manifest.json").write_text(json.dumps(manifest))
     run = Run.open(popularity)
     assert run.measured().results.origin.tuning.trials == 7, "as the folder says it now"
     again = run.evaluate(again=True).origin
