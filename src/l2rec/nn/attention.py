@@ -21,7 +21,8 @@ def parted(parts: tuple[int, ...]) -> Iterator[None]:
     """Lets attention run over each of `parts` by itself while this is open; none of them sees another.
 
     Args:
-        parts: Positions of each, first to last, that add up to all; none means one part.
+        parts: Positions of each, first to last, that add up to all; none means one part, whose queries may be fewer
+            than its keys.
     """
     token = _parts.set(parts)
     try:
@@ -52,12 +53,13 @@ def _plain(module: nn.Module) -> Plain | None:
 
 
 def _by_parts(
-    module: nn.Module, states: tuple[Tensor, Tensor, Tensor], mask: Float[Tensor, "B 1 T T"], said: dict[str, Any]
+    module: nn.Module, states: tuple[Tensor, Tensor, Tensor], mask: Float[Tensor, "B 1 T _keys"], said: dict[str, Any]
 ) -> tuple[Float[Tensor, "B T _heads _head"], None]:
     plain, found, start = _plain(module), [], 0
     assert plain is not None
-    sizes = list(_parts.get()) or [mask.shape[-1]]
-    for query, key, value in zip(*(torch.split(state, sizes, 2) for state in states), strict=True):
+    if not _parts.get():
+        return plain(module, *states, mask, **said)[0], None
+    for query, key, value in zip(*(torch.split(state, list(_parts.get()), 2) for state in states), strict=True):
         end = start + query.shape[2]
         found.append(plain(module, query, key, value, mask[:, :, start:end, start:end], **said)[0])
         start = end

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import inspect
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from l2rec.errors import BackboneError, MissingExtraError
 from l2rec.nn import attention
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from transformers import Cache, PreTrainedConfig, PreTrainedTokenizerBase
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -35,6 +36,7 @@ class Backbone(nn.Module):
         first_position: The number that the model gives to the first position of a sequence.
         bidirectional: Whether the model was trained to look both ways.
         limit: Positions that it has a vector for; None where positions are turned, as in Qwen3, and not looked up.
+        remembers: Whether it takes the keys and values of earlier positions.
     """
 
     def __init__(self, network: nn.Module, width: int, dtype: torch.dtype) -> None:
@@ -52,6 +54,8 @@ class Backbone(nn.Module):
         self.first_position = _first_position(network)
         self.bidirectional = _settings(network).model_type in _ENCODERS
         self.limit = _limit(network) - self.first_position if self.bidirectional else None
+        self.remembers = "past_key_values" in inspect.signature(network.forward).parameters
+        _settings(network).use_cache = False  # nobody asks for keys and values that it would keep of its own accord
         self.network.requires_grad_(False)
         self.network.eval()
 
@@ -78,22 +82,28 @@ class Backbone(nn.Module):
     def forward(
         self,
         embeddings: Float[Tensor, "B T D"],
-        visible: Bool[Tensor, "B T T"],
+        visible: Bool[Tensor, "B T _keys"],
         positions: Int[Tensor, "B T"],
         parts: tuple[int, ...] = (),
+        past: "Cache | None" = None,
     ) -> Float[Tensor, "B T D"]:
         """Returns the last hidden states.
 
         Args:
             embeddings: Vectors that stand in the place of token vectors.
-            visible: True where query (first T) may look at key (second T); each query must see a key.
+            visible: True where query (first) may look at key (second); each query must see a key. The keys are those
+                of `past`, if any, then those of `embeddings`.
             positions: Position of every vector in its own sequence.
-            parts: Positions of each part of the row, none of which sees another, so that attention may do less.
+            parts: Positions of each part of the row, none of which sees another, so that attention may do less; none
+                where `past` holds keys.
+            past: Keys and values of earlier positions, which are not read again; those of `embeddings` are added to
+                it. Only for a backbone that `remembers`.
 
         Raises:
             BackboneError: a sequence is longer than the model's table of positions.
         """
-        if self.limit is not None and positions.shape[1] > self.limit and int(positions.max()) >= self.limit:
+        longest = positions.shape[1] if past is None else visible.shape[2]
+        if self.limit is not None and longest > self.limit and int(positions.max()) >= self.limit:
             kind = type(self.network).__name__
             raise BackboneError(
                 f"model.backbone: {int(positions.max()) + 1} positions: {kind} has {self.limit}. "
@@ -103,11 +113,13 @@ class Backbone(nn.Module):
         attention.choose(self.network, kind)
         mask = torch.zeros(visible.shape, dtype=self.dtype, device=visible.device).masked_fill(~visible, _WIDE_MASK)
         rounded = torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        kept = {} if past is None else {"past_key_values": past}
         with rounded, attention.parted(parts):
             out = self.network(
                 inputs_embeds=embeddings.to(self.dtype),
                 attention_mask=mask.unsqueeze(1),
                 position_ids=positions + self.first_position,
+                **kept,
             )
         hidden: Tensor = out.last_hidden_state
         return hidden.float()

@@ -67,7 +67,20 @@ class Projector(nn.Module):
         return out
 
 
-def running_mean(vectors: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-    """Returns, at every position, the mean of the vectors up to and including it; the causal user state."""
+def running_mean(
+    vectors: Float[Tensor, "B L D"],
+    mask: Bool[Tensor, "B L"],
+    before: tuple[Float[Tensor, "B D"], Int[Tensor, " B"]] | None = None,
+) -> Float[Tensor, "B L D"]:
+    """Returns, at every position, the mean of the vectors up to and including it; the causal user state.
+
+    Args:
+        vectors: One for every position.
+        mask: True where there is one.
+        before: Sum and number of the vectors that came before the first position; None where there was none.
+    """
     weights = mask.unsqueeze(-1).to(vectors.dtype)
-    return (vectors * weights).cumsum(1) / weights.cumsum(1).clamp(min=1)
+    sums, counts = (vectors * weights).cumsum(1), weights.cumsum(1)
+    if before is not None:
+        sums, counts = sums + before[0].unsqueeze(1), counts + before[1].view(-1, 1, 1)
+    return sums / counts.clamp(min=1)

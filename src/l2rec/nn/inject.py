@@ -1,6 +1,6 @@
 """Experts put into a frozen backbone: one forward call reads both views and bends the same weights for each."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,6 +10,9 @@ from l2rec.errors import BackboneError
 from l2rec.nn.backbone import Backbone
 from l2rec.nn.experts import AdaptedLinear, Route
 from l2rec.nn.router import Choice, Layout, Pools, ViewRouter, products, rank_gates
+
+if TYPE_CHECKING:
+    from transformers import Cache
 
 TARGETS = ("ffn", "attention", "all")
 
@@ -58,10 +61,11 @@ class DualView(nn.Module):
     def forward(
         self,
         embeddings: Float[Tensor, "B T D"],
-        visible: Bool[Tensor, "B T T"],
+        visible: Bool[Tensor, "B T _keys"],
         positions: Int[Tensor, "B T"],
         user: Float[Tensor, "B T D"],
         layout: Layout,
+        past: "Cache | None" = None,
     ) -> Float[Tensor, "B T D"]:
         """Returns the last hidden states of both views.
 
@@ -71,10 +75,12 @@ class DualView(nn.Module):
             positions: Position within the own view.
             user: Causal user state at every position.
             layout: Where the views stand.
+            past: Keys and values of earlier positions, as for the backbone; the gates of those are not asked again.
         """
         self._user, self._layout, self.choices = user, layout, []
+        parts = layout.parts if visible.shape[1] == visible.shape[2] else ()
         try:
-            hidden: Tensor = self.backbone(embeddings, visible, positions, layout.parts)
+            hidden: Tensor = self.backbone(embeddings, visible, positions, parts, past)
         finally:
             self._forget()
         return hidden

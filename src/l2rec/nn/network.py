@@ -1,9 +1,10 @@
 """The dual-view network: backbone with experts, item tower, projector and fusion in one place."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from l2rec.nn import bank, prompts, views
@@ -13,6 +14,12 @@ from l2rec.nn.heads import ItemTower, Projector, running_mean
 from l2rec.nn.inject import DualView
 from l2rec.nn.router import Layout, Pools
 from l2rec.types import Batch
+
+if TYPE_CHECKING:
+    from transformers import Cache
+
+Before = tuple[Float[Tensor, "B D"], Int[Tensor, " B"]]
+"""Sum and number of the item vectors that every user came with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +85,25 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(plan.dropout)
         self.log_temperature = nn.Parameter(torch.tensor(plan.temperature, device=text.device).log())
 
-    def user_state(self, items: Float[Tensor, "B L D"], batch: Batch) -> Float[Tensor, "B L D"]:
+    def user_state(
+        self, items: Float[Tensor, "B L D"], batch: Batch, before: Before | None = None
+    ) -> Float[Tensor, "B L D"]:
         """Returns the causal user state: mean of the item vectors so far, and who the user is."""
-        state = running_mean(items, batch.mask)
+        state = running_mean(items, batch.mask, before)
         return state if self.people is None else state + self.people(batch.attributes).unsqueeze(1)
 
-    def rows(self, batch: Batch, tokens: prompts.Tokens) -> tuple[views.Rows, Float[Tensor, "B L D"]]:
-        """Returns what the backbone reads, and the user state after every item."""
+    def rows(
+        self, batch: Batch, tokens: prompts.Tokens, before: Before | None = None
+    ) -> tuple[views.Rows, Float[Tensor, "B L D"]]:
+        """Returns what the backbone reads, and the user state after every item.
+
+        Args:
+            batch: Histories, or what was added to them.
+            tokens: The catalogue's tokens.
+            before: Sum and number of the item vectors that came before; None where the histories are whole.
+        """
         items = self.tower(batch.items.flatten()).view(*batch.items.shape, -1)
-        state = self.user_state(items, batch)
+        state = self.user_state(items, batch, before)
         inputs = self.projector(items)
         behavioural = views.behavioural_rows(inputs, batch.mask, state)
         if self.plan.views == "behavioural":
@@ -99,9 +116,14 @@ class Network(nn.Module):
             return semantic, state
         return views.side_by_side(semantic, behavioural), state
 
-    def read(self, rows: views.Rows) -> list[Float[Tensor, "B L D"]]:
-        """Returns the hidden states of the views that are on, at every item."""
-        hidden = self.reader(rows.embeddings, rows.visible, rows.positions, rows.user, rows.layout)
+    def read(self, rows: views.Rows, past: "Cache | None" = None) -> list[Float[Tensor, "B L D"]]:
+        """Returns the hidden states of the views that are on, at every item.
+
+        Args:
+            rows: What is read.
+            past: Keys and values of what was read before, the first that `rows.visible` speaks of; grows by the new.
+        """
+        hidden = self.reader(rows.embeddings, rows.visible, rows.positions, rows.user, rows.layout, past)
         found = []
         if rows.read is not None:
             at = rows.read.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])

@@ -17,7 +17,8 @@ class Rows:
     Attributes:
         embeddings: Input vectors: the semantic view's tokens, then one position per item.
         mask: True at a position that carries a token or an item.
-        visible: True where a query (first T) may look at a key: its own view, not later than itself.
+        visible: True where a query may look at a key: its own view, not later than itself. The keys are the positions
+            of the rows; where these read on, the positions of the past come first.
         positions: Position within the own view.
         user: Causal user state at every position.
         layout: Where the views stand.
@@ -26,7 +27,7 @@ class Rows:
 
     embeddings: Float[Tensor, "B T D"]
     mask: Bool[Tensor, "B T"]
-    visible: Bool[Tensor, "B T T"]
+    visible: Bool[Tensor, "B T _keys"]
     positions: Int[Tensor, "B T"]
     user: Float[Tensor, "B T D"]
     layout: Layout
