@@ -1,0 +1,65 @@
+"""`l2rec publish`, `rollback` and `releases`: a version out, the one before back, and a table of them."""
+
+from pathlib import Path
+
+import pytest
+
+from l2rec.serving.records import Release
+from l2rec.serving.store.sqlite import SqliteStore
+from tests.cli.conftest import Call
+from tests.trained import World
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+def test_a_run_is_published_listed_and_rolled_back(world: World, call: Call, place: str, tmp_path: Path) -> None:
+    first = call("publish", world.popularity, "--store", place, "--k", 5, "--batch", 16)
+    assert first.code == 0, first.err
+    assert first.out.count("\n") == 1
+    assert "40 users, 30 items, exact. Next: l2rec serve --store " in first.err
+    second = call("publish", world.sasrec / "seed-0", "--store", place, "-k", 5, "--json").json()
+    assert (second["model"], second["k"], second["users"], second["recall"]) == ("sasrec", 5, 40, None)
+    assert "popular" not in second
+    rows = call("releases", "--store", place, "--json").json()
+    assert [(row["model"], row["current"], row["done"]) for row in rows] == [
+        ("sasrec", True, 40),
+        ("popularity", False, 40),
+    ]
+    head, *lines = call("releases", "--store", place).out.splitlines()
+    assert head.split() == ["version", "model", "users", "done", "items", "k", "search", "recall", "run"]
+    assert lines[0].split()[:3] == ["*", second["version"], "sasrec"]
+    assert lines[1].split()[:2] == [first.out.strip(), "popularity"]
+    assert call("rollback", "--store", place).out == first.out
+    back = SqliteStore(tmp_path / "store.db").current()
+    assert back is not None
+    assert back.version == first.out.strip()
+    said = call("rollback", "--store", place)
+    assert said.code == 2
+    assert "rollback: no release was current before this one" in said.err
+
+
+def test_an_unfinished_release_says_how_many_rows_it_has(call: Call, place: str, tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    store.begin(
+        Release(version="v", run="r", model="m", weights="w", created=1, k=5, users=40, items=9, upto=0, popular=(1, 2))
+    )
+    [row] = call("releases", "--store", place, "--json").json()
+    assert (row["done"], row["users"], row["finished"], row["current"]) == (0, 40, None, False)
+
+
+def test_what_cannot_be_published_is_one_line(world: World, call: Call, place: str, tmp_path: Path) -> None:
+    run = world.popularity
+    for words, message in (
+        ((tmp_path, "--store", place), "no run in this folder"),
+        ((run, "--store", place, "--index", "annoy"), "index: annoy: no such kind. Choose auto, exact or faiss."),
+        ((run, "--store", place, "--engine", "dask"), "engine dask: no such engine. Choose local or ray."),
+        ((run, "--store", "mongo://here"), "no such kind of store"),
+    ):
+        said = call("publish", *words)
+        assert said.code == 2
+        assert message in said.err
+        assert said.err.count("\n") == 1
+        assert said.out == ""
