@@ -14,9 +14,14 @@ from l2rec.serving.wishes import Answer, Filters, Limits, Wish, check_ids, check
 class Shop:
     """Three items; the last has no title."""
 
-    ids = ("a", 'b "quoted"', "ü")
-    titles = ("Lamp", "Chair\n", "")
-    fragments = tuple(fragment(item, title) for item, title in zip(ids, titles, strict=True))
+    def id(self, number: int) -> str:
+        return ("a", 'b "quoted"', "ü")[number]
+
+    def title(self, number: int) -> str:
+        return ("Lamp", "Chair\n", "ü")[number]
+
+    def fragment(self, number: int) -> bytes:
+        return fragment(self.id(number), self.title(number))
 
 
 def test_an_item_needs_one_token_of_every_column_that_is_named() -> None:

@@ -88,6 +88,9 @@ class Filters:
                     raise SettingError(f'{name}: "{token}": no "=". Name column and value, e.g. genres=Comedy.')
 
 
+NO_FILTERS = Filters()
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a caller wants of a list.
@@ -103,7 +106,7 @@ class Wish:
 
     k: int = 10
     mask_seen: bool | None = None
-    filters: Filters = Filters()
+    filters: Filters = NO_FILTERS
     diversity: float = 0.0
     prompt: str | None = None
     deadline: float = 1.0
@@ -189,9 +192,14 @@ class Place(NamedTuple):
 class Shown(Protocol):
     """What is shown of items, by item number."""
 
-    ids: Sequence[str]
-    titles: Sequence[str]
-    fragments: Sequence[bytes]
+    def id(self, number: int) -> str:
+        """Returns an item's outside id."""
+
+    def title(self, number: int) -> str:
+        """Returns what a person is shown: the title, or the id where there is none."""
+
+    def fragment(self, number: int) -> bytes:
+        """Returns the part of an item's JSON before its score; see `fragment`."""
 
 
 @dataclass(frozen=True)
@@ -219,15 +227,14 @@ class Answer:
     @property
     def places(self) -> list[Place]:
         """The list with ids and titles."""
-        ids, titles = self.shown.ids, self.shown.titles
         pairs = zip(self.numbers, self.scores, strict=True)
-        return [Place(ids[number], titles[number] or ids[number], score) for number, score in pairs]
+        return [Place(self.shown.id(number), self.shown.title(number), score) for number, score in pairs]
 
     def to_json(self) -> bytes:
         """Returns the answer as JSON, put together from each item's ready-made part."""
-        parts = self.shown.fragments
+        part = self.shown.fragment
         places = b",".join(
-            [b"%b%.8g}" % (parts[number], score) for number, score in zip(self.numbers, self.scores, strict=True)]
+            [b"%b%.8g}" % (part(number), score) for number, score in zip(self.numbers, self.scores, strict=True)]
         )
         notes = json.dumps(self.notes, ensure_ascii=False).encode() if self.notes else b"[]"
         end = f'],"source":"{self.source}","version":{json.dumps(self.version)},"age":{self.age:.3f},"notes":'

@@ -1,0 +1,66 @@
+"""How the server is: alive, ready, and what it counts."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from l2rec.config import Settings
+from l2rec.serving.api.faults import Fault
+from l2rec.serving.desk import Desk
+
+
+class Alive(Settings):
+    """The process answers."""
+
+    status: str
+    """`ok`."""
+
+
+class Ready(Settings):
+    """What is served."""
+
+    version: str
+    """The release."""
+    model: str
+    """Its model."""
+    items: int
+    """Items of the catalogue, those that came later included."""
+    store: str
+    """`up`, or `down` where answers come from memory."""
+
+
+class State:
+    """The routes of the server itself; none of them needs a key."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Keeps whose state it is."""
+        self.desk = desk
+
+    async def healthz(self) -> Alive:
+        """Whether the process answers."""
+        return Alive(status="ok")
+
+    async def readyz(self) -> Ready:
+        """Whether a release is loaded, so that lists can be answered."""
+        edition = self.desk.ready
+        up = await asyncio.to_thread(self.desk.store_is_up)
+        release = edition.release
+        return Ready(
+            version=release.version, model=release.model, items=edition.shelf.count, store="up" if up else "down"
+        )
+
+    async def metrics(self) -> Response:
+        """Counters in Prometheus's text format."""
+        return Response(self.desk.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    def router(self) -> APIRouter:
+        """Returns the routes."""
+        router = APIRouter(tags=["state"])
+        later: dict[int | str, dict[str, Any]] = {503: {"model": Fault, "description": "No release is loaded yet."}}
+        router.add_api_route("/healthz", self.healthz, response_model=Alive)
+        router.add_api_route("/readyz", self.readyz, response_model=Ready, responses=later)
+        text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+        router.add_api_route("/metrics", self.metrics, response_class=Response, responses=text)
+        return router

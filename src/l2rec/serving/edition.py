@@ -1,0 +1,181 @@
+"""A release that is alive: its model on a thread of its own, and what is on the shelf."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from l2rec.evaluation.ranking import best
+from l2rec.serving.batching import Batcher
+from l2rec.serving.model.live import Ask, Live
+from l2rec.serving.records import LiveItem, Release
+from l2rec.serving.shelf import Shelf, Tokens
+from l2rec.serving.wishes import NO_FILTERS, Filters, diversified
+
+POOL = 100
+"""Candidates of a diverse list, at least; five for every place where those are more."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a model is run.
+
+    Attributes:
+        device: Where it computes.
+        largest: Questions of a batch, at most.
+        most: Questions that may wait.
+        sizes: Called with the size of every batch.
+        load: Brings a run to life on a device.
+    """
+
+    device: str = "cpu"
+    largest: int = 32
+    most: int = 256
+    sizes: Callable[[int], None] = lambda _: None
+    load: Callable[[Path, str], Live] = Live.load
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the model is asked, and what of its answer is wanted.
+
+    Attributes:
+        ask: The history and the words.
+        k: Length of the list.
+        hidden: Item numbers that are not listed.
+        filters: Which items may be listed.
+        diversity: See `Wish`.
+    """
+
+    ask: Ask
+    k: int
+    hidden: tuple[int, ...] = ()
+    filters: Filters = NO_FILTERS
+    diversity: float = 0.0
+
+
+Listed = tuple[list[int], list[float]]
+"""Item numbers, best first, and their scores."""
+
+
+class Edition:
+    """A release with its model, as one server process holds it.
+
+    Attributes:
+        release: What was published.
+        live: The model; touched on the batcher's thread alone.
+        shelf: The catalogue at this moment.
+        changes: Number of the last change of items that is on the shelf.
+        mask_seen: Whether the run's protocol leaves items of the history out.
+        batcher: The thread.
+    """
+
+    def __init__(self, release: Release, live: Live, changes: Sequence[LiveItem], engine: Engine) -> None:
+        """Starts the thread.
+
+        Args:
+            release: What was published.
+            live: Its run, as it was trained.
+            changes: What changed of its items since.
+            engine: How it is run.
+        """
+        self.release, self.live = release, live
+        self.mask_seen = live.folder.settings.evaluation.mask_seen
+        self.changes = 0
+        self._tokens, self._changed = Tokens(live.catalogue.attributes), frozenset[int]()
+        self._apply(changes)
+        self.batcher = Batcher[Question, Listed](
+            self._answered, largest=engine.largest, most=engine.most, sizes=engine.sizes
+        )
+        self._order = asyncio.Lock()
+
+    @classmethod
+    def load(cls, release: Release, changes: Sequence[LiveItem], engine: Engine) -> "Edition":
+        """Returns a release that is alive.
+
+        Raises:
+            RunError: the run has gone or is not what was published.
+        """
+        return cls(release, engine.load(Path(release.run), engine.device), changes, engine)
+
+    async def ask(self, question: Question, seconds: float) -> Listed:
+        """Returns the model's list; see `Batcher.ask` for what it raises."""
+        return await self.batcher.ask(question, seconds)
+
+    async def catch_up(self, changes: Callable[[int], Sequence[LiveItem]]) -> None:
+        """Takes over what changed of the items since the last call.
+
+        Args:
+            changes: Reads the changes after a number from the store; called in a thread.
+        """
+        async with self._order:
+            new = await asyncio.to_thread(changes, self.changes)
+            if new:
+                await self.batcher.between(lambda: self._apply(new))
+
+    async def alike(self, number: int, k: int, filters: Filters) -> Listed:
+        """Returns the items most like an item: by the cosine of the model's vectors, by tokens where it has none."""
+        return await self.batcher.between(lambda: self._alike(number, k, filters))
+
+    def close(self) -> None:
+        """Takes no more questions; what was accepted is answered. Returns at once."""
+        self.batcher.stop()
+
+    def _apply(self, changes: Sequence[LiveItem]) -> None:
+        if changes:
+            self.live.apply(changes)
+            self.changes = max(change.number for change in changes)
+        self.shelf = self._shelf(changes)
+
+    def _alike(self, number: int, k: int, filters: Filters) -> Listed:
+        vectors = self._item_vectors()
+        if vectors is None:
+            scores = torch.from_numpy(self.shelf.kinship(number)).float()
+        else:
+            units = torch.nn.functional.normalize(vectors.float(), dim=1)
+            scores = (units @ units[number]).cpu()
+        return self._cut(scores, Question(Ask(), k, (number,), filters))
+
+    def _answered(self, questions: Sequence[Question]) -> list[Listed]:
+        """Called on the thread: one forward call for all, then each list by itself."""
+        scores = self.live.scores([question.ask for question in questions])
+        return [self._cut(scores[row], question) for row, question in enumerate(questions)]
+
+    def _cut(self, scores: Float[Tensor, " N"], question: Question) -> Listed:
+        hidden = [*question.hidden, *self.shelf.deleted]
+        scores = scores.index_fill(0, torch.tensor(hidden, dtype=torch.long), -torch.inf)
+        if question.filters:
+            scores = scores.masked_fill(torch.from_numpy(~self.shelf.passing(question.filters)), -torch.inf)
+        places = max(POOL, 5 * question.k) if question.diversity else question.k
+        order, values = best(scores[None], min(places, len(scores)))
+        count = int((values[0] > -torch.inf).sum())
+        numbers, found = order[0, :count], values[0, :count]
+        if question.diversity:
+            chosen = diversified(found.double().numpy(), self._vectors(numbers), question.k, question.diversity)
+            numbers, found = numbers[chosen], found[chosen]
+        return numbers.tolist(), found.tolist()
+
+    def _vectors(self, numbers: Tensor) -> Float[ndarray, "M D"]:
+        vectors = self._item_vectors()
+        if vectors is None:
+            return self.shelf.token_vectors(numbers.tolist())
+        return np.asarray(vectors[numbers.to(vectors.device)].double().cpu().numpy())
+
+    def _item_vectors(self) -> Float[Tensor, "N D"] | None:
+        vectors = self.live.item_vectors()
+        return None if vectors is None else vectors.detach()
+
+    def _shelf(self, changes: Sequence[LiveItem]) -> Shelf:
+        catalogue = self.live.catalogue
+        self._changed |= {catalogue.number(change.item_id) for change in changes if change.item_id in catalogue}
+        deleted = frozenset(catalogue.deleted)
+        added = np.array([n for n in range(catalogue.trained, len(catalogue)) if n not in deleted], dtype=np.int64)
+        vectors = self._item_vectors()
+        some = np.zeros((len(added), 0)) if vectors is None else vectors[torch.from_numpy(added)].float().cpu().numpy()
+        return Shelf(catalogue, len(catalogue), deleted, self._changed, self._tokens, added, some)
