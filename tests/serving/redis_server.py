@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROGRAM = shutil.which("redis-server")
 """The server's program; None where it is not installed."""
-KINDS = ["sqlite"]
+KINDS = ["sqlite", *(["redis"] if PROGRAM else [])]
 """The kinds of store that can be tested here."""
 MISSING = "redis-server: not found, the Redis store was not tested"
 
