@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from l2rec.errors import SettingError
-from l2rec.models._base import Retriever, TextReader
+from l2rec.models._base import TextReader
 from l2rec.models._third import ThirdSettings, add_third
+from l2rec.models.llm._resume import Resuming
 from l2rec.nn import backbone as backbones
 from l2rec.nn import bank, prompts, views
 from l2rec.nn.fusion import bpc_loss
@@ -118,7 +119,7 @@ class Config(ThirdSettings):
         )
 
 
-class Model(Retriever, TextReader):
+class Model(Resuming, TextReader):
     """The dual-view recommender."""
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
