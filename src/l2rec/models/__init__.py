@@ -8,9 +8,20 @@ from typing import NamedTuple
 
 from l2rec.config import ModelSettings
 from l2rec.errors import ModelError
-from l2rec.models._base import Counter, Learner, Recommender, Retriever, TextReader
+from l2rec.models._base import Counter, Explaining, Growing, Learner, Recommender, Retriever, TextReader
 
-__all__ = ["Counter", "Found", "Learner", "Recommender", "Retriever", "TextReader", "find", "names"]
+__all__ = [
+    "Counter",
+    "Explaining",
+    "Found",
+    "Growing",
+    "Learner",
+    "Recommender",
+    "Retriever",
+    "TextReader",
+    "find",
+    "names",
+]
 
 
 class Found(NamedTuple):

@@ -1,6 +1,7 @@
 """What a model owes: the abstract kinds of recommender that a file in this folder makes final."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -142,7 +143,19 @@ class Retriever(Learner):
     def scores_by(self, batch: Batch, vectors: Float[Tensor, "N D"]) -> Float[Tensor, "B N"]:
         """Returns `scores`, given the item vectors, which need be made only once for many batches."""
         dots = self.user_vectors(batch) @ vectors.T
-        return dots if self.third is None else dots + self.third_weight * self.third.scores(batch)
+        return dots if self.third is None else dots + self._third_scores(batch, len(vectors))
+
+    def with_third(self, parts: dict[str, Float[Tensor, "B N"]], batch: Batch) -> dict[str, Float[Tensor, "B N"]]:
+        """Returns named shares of the dot products, and what `third` adds to them, where there is one."""
+        if self.third is None:
+            return parts
+        return parts | {"transition": self._third_scores(batch, next(iter(parts.values())).shape[1])}
+
+    def _third_scores(self, batch: Batch, count: int) -> Float[Tensor, "B N"]:
+        """The weighted scores of `third`, which counts no item that came later: such an item gets 0 from it."""
+        assert self.third is not None
+        scores = self.third_weight * self.third.scores(batch)
+        return nn.functional.pad(scores, (0, count - scores.shape[1]))
 
 
 class TextReader(ABC):
@@ -154,4 +167,48 @@ class TextReader(ABC):
 
         Raises:
             SettingError: the model was trained without what reads text.
+        """
+
+    @property
+    def can_read(self) -> bool:
+        """Whether this model, as it was trained, has what reads text."""
+        return True
+
+
+class Growing(ABC):
+    """A retriever that takes up items which its training did not see."""
+
+    @abstractmethod
+    def put_items(self, numbers: Sequence[int], items: Items) -> None:
+        """Gives items to the model, or a new text to items that it has; only their rows are computed.
+
+        An item beyond the last is appended and scores as if it had stood in the catalogue untrained: without an ID
+        vector and with no event; its `counts` are not looked at, and `third` gives it 0.
+
+        Args:
+            numbers: Item number of every row, each once: one that is known, or the next ones in order.
+            items: Texts, titles and attributes, a row for each number.
+        """
+
+    @abstractmethod
+    def some_vectors(self, numbers: Int[Tensor, " P"]) -> Float[Tensor, "P D"]:
+        """Returns those rows of `item_vectors`, and computes no other."""
+
+
+class Explaining(ABC):
+    """A retriever whose score is a sum of parts that have names."""
+
+    @abstractmethod
+    def parts(self, batch: Batch) -> dict[str, Float[Tensor, "B N"]]:
+        """Returns what every part gives to every score; they add up to `scores`.
+
+        Names are `text` and `behaviour` for the views, `mixed` where both stand in one sequence, `average` for what an
+        empty history gets instead, and `transition` for the third signal. A part that the model lacks is not named.
+        """
+
+    @abstractmethod
+    def expert_use(self, batch: Batch) -> dict[str, list[list[float]]]:
+        """Returns, for each view, block and expert, the share of choices in row 0 that fell on the expert.
+
+        A view without experts to choose from is left out; the shares of one block add up to 1.
         """

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from l2rec.nn.room import Room
+
 
 class ItemTower(nn.Module):
     """v = W text + id, the ID left out for items that were never trained and, in training, at random."""
@@ -23,6 +25,7 @@ class ItemTower(nn.Module):
         self.text: Tensor
         self.trained: Tensor
         self.id_dropout = id_dropout
+        self._room = Room()
         self.projection = nn.Linear(text.shape[1], width, bias=False)
         self.ids = nn.Embedding(len(text), width)
         nn.init.zeros_(self.ids.weight)
@@ -32,13 +35,27 @@ class ItemTower(nn.Module):
     def forward(self, items: Int[Tensor, " P"] | None = None) -> Float[Tensor, "P D"]:
         """Returns the vectors of `items`, or of the whole catalogue."""
         text, ids, trained = self.text, self.ids.weight, self.trained
+        late = len(text) - len(ids)
         if items is not None:
-            text, ids, trained = text[items], self.ids(items), trained[items]
+            ids = self.ids(items.clamp(max=len(ids) - 1) if late else items)
+            text, trained = text[items], trained[items]
+        elif late:
+            ids = nn.functional.pad(ids, (0, 0, 0, late))
         kept = trained
         if self.training and self.id_dropout > 0:
             kept = kept & (torch.rand(len(text), device=text.device) >= self.id_dropout)
         out: Tensor = self.projection(text) + ids * kept.unsqueeze(-1)
         return out
+
+    def put(self, items: Int[Tensor, " P"], text: Float[Tensor, "P Dt"]) -> None:
+        """Gives items a new text; those beyond the last are appended, untrained and without an ID.
+
+        Args:
+            items: Item numbers, each once: known ones, or the next in order.
+            text: Their text vectors.
+        """
+        self.text = self._room.put("text", self.text, items, text)
+        self.trained = nn.functional.pad(self.trained, (0, len(self.text) - len(self.trained)))
 
 
 class Projector(nn.Module):

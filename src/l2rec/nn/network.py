@@ -142,13 +142,25 @@ class Network(nn.Module):
         fused: Tensor = projected[0] if len(projected) == 1 else self.fusion(projected[0], projected[1], state)
         return fused
 
+    def shares(self, projected: list[Float[Tensor, "P D"]], state: Float[Tensor, "P D"]) -> list[Float[Tensor, "P D"]]:
+        """Returns what each view that is on puts into the preference vectors; they add up to what `fuse` returns."""
+        if len(projected) == 1:
+            return projected
+        a = self.fusion.share(projected[0], projected[1], state)
+        return [a * projected[0], (1 - a) * projected[1]]
+
     def temperature(self) -> Float[Tensor, ""]:
         """Returns the learnt temperature, kept above .01."""
         return self.log_temperature.exp().clamp(min=0.01)
 
-    def adapted_pool(self, tokens: prompts.Tokens) -> Float[Tensor, "N D"]:
-        """Returns the catalogue's texts as the adapted backbone pools them; the item itself is the user state."""
-        base = self.tower().detach()
+    def adapted_pool(self, tokens: prompts.Tokens, items: Int[Tensor, " N"] | None = None) -> Float[Tensor, "N D"]:
+        """Returns texts as the adapted backbone pools them; the item itself is the user state.
+
+        Args:
+            tokens: The texts.
+            items: The item number of each; the whole catalogue in order where None.
+        """
+        base = self.tower(items).detach()
 
         def encode(ids: Tensor, mask: Tensor, items: Tensor) -> Tensor:
             words = self.reader.backbone.token_embedding(ids).float()

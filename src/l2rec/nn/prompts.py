@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn import functional
+
+from l2rec.nn.room import Room
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,6 +67,21 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", texts: tuple[str, ...], limit
         ids[n, : len(row)] = torch.tensor(row)
     start = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
     return Tokens(ids, lengths, start)
+
+
+def put(tokens: Tokens, numbers: Int[Tensor, " P"], more: Tokens, room: Room) -> Tokens:
+    """Returns the tokens with those of some items replaced, or appended behind the last.
+
+    Args:
+        tokens: The catalogue's tokens.
+        numbers: Item numbers: known ones, or the next in order.
+        more: Their tokens.
+        room: Where the appended rows lie.
+    """
+    width = max(tokens.ids.shape[1], more.ids.shape[1])
+    wide, narrow = (functional.pad(ids, (0, width - ids.shape[1])) for ids in (tokens.ids, more.ids))
+    ids = room.put("ids", wide if width > tokens.ids.shape[1] else tokens.ids, numbers, narrow)
+    return Tokens(ids, room.put("lengths", tokens.lengths, numbers, more.lengths), tokens.start)
 
 
 def _separator(tokenizer: "PreTrainedTokenizerBase") -> int:

@@ -30,6 +30,18 @@ def routing_readings(choices: list[tuple[Choice | None, Choice | None]], rows: R
 
 
 @torch.no_grad()
+def expert_use(choices: list[tuple[Choice | None, Choice | None]], rows: Rows) -> dict[str, list[list[float]]]:
+    """Returns, per view, block and expert, the share of choices in row 0 that fell on the expert."""
+    found: dict[str, list[list[float]]] = {}
+    for pair in choices:
+        for view, choice, part in zip(VIEWS, pair, rows.layout.slices, strict=True):
+            if choice is not None:
+                own = Choice(choice.gates[:1], choice.probabilities[:1])
+                found.setdefault(view, []).append(usage(own, rows.mask[:1, part]).tolist())
+    return found
+
+
+@torch.no_grad()
 def acf_readings(share: Float[Tensor, " P"], lengths: Int[Tensor, " P"]) -> dict[str, float]:
     """Returns the semantic view's share of the fused vector, in all and by length of the history so far.
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import polars as pl
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
-from l2rec import models
 from l2rec.data.ids import Ids
 from l2rec.data.prepared import Prepared
-from l2rec.errors import ModelError, SettingError
+from l2rec.errors import SettingError
 from l2rec.evaluation.ranking import best
 from l2rec.models import Recommender as Model
-from l2rec.models import Retriever, TextReader
 from l2rec.serving.folder import RunFolder
-from l2rec.types import Batch, Histories, Items
+from l2rec.serving.model.live import Ask, Live
+from l2rec.types import Histories, Items
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Recommender:
         user_id: str | None = None,
         history: Sequence[str] | None = None,
         text: str | None = None,
+        prompt: str | None = None,
         k: int = 10,
     ) -> list[Recommendation]:
         """Returns the best items, best first, for exactly one of a user, a history or a text.
@@ -81,26 +82,32 @@ class Recommender:
             user_id: A user of the run's data; everything that the data knows of the user is the history.
             history: Item ids, oldest first; may be empty.
             text: What is wanted, in words; only some models can read it.
+            prompt: What is wanted now, in words, beside a user or a history; only some models can read it.
             k: Length of the list.
 
         Raises:
             DataError: an id is unknown.
             ModelError: the model cannot read text.
-            SettingError: none or several of the three are given, or `k` is below 1.
+            SettingError: none or several of the three are given, a prompt beside a text, or `k` is below 1.
             RunError: `user_id` is given and the run's data has gone or changed.
         """
         if sum(asked is not None for asked in (user_id, history, text)) != 1:
             raise SettingError("recommend: pass exactly one of user_id, history and text.")
         if k < 1:
             raise SettingError(f"recommend: k {k}: below 1. Ask for a list of 1 or more items.")
-        if text is not None:
-            return self._listed(self._text_scores(text), [], k)
-        if user_id is not None:
-            user = self.data.user_ids.number(user_id)
-            numbers = self._pasts.sequence(user).tolist()
-            return self._listed(self.scores(numbers, self.data.train.attributes[user]), numbers, k)
-        numbers = self.item_ids.numbers(history or ())
-        return self._listed(self.scores(numbers), numbers, k)
+        if prompt is not None and text is not None:
+            raise SettingError("recommend: pass a prompt with a user or a history; a text is the whole question.")
+        numbers, people = self._past(user_id, history)
+        scores = self.live.scores([Ask(tuple(numbers), people, prompt if text is None else text)])
+        return self._listed(scores[0], numbers, k)
+
+    def _past(
+        self, user_id: str | None, history: Sequence[str] | None
+    ) -> tuple[list[int], Float[ndarray, " A"] | None]:
+        if user_id is None:
+            return self.live.catalogue.numbers(history or ()), None
+        user = self.data.user_ids.number(user_id)
+        return self._pasts.sequence(user).tolist(), self.data.train.attributes[user].numpy()
 
     def scores(self, numbers: Sequence[int], attributes: Float[Tensor, " A"] | None = None) -> Float[Tensor, " N"]:
         """Returns the score of every item for a history of item numbers, oldest first; it may be empty.
@@ -109,17 +116,13 @@ class Recommender:
             numbers: The history.
             attributes: The user's attribute vector; zeros where not given.
         """
-        kept = torch.tensor(list(numbers)[-self.model.settings.history :], dtype=torch.long)
-        width = max(1, len(kept))
-        items = torch.zeros(1, width, dtype=torch.long)
-        items[0, : len(kept)] = kept
-        place = torch.arange(width)[None]
-        people = torch.zeros(self.model.attribute_count) if attributes is None else attributes
-        batch = Batch(items, place < len(kept), place, people[None]).to(self.device)
-        with torch.no_grad():
-            if isinstance(self.model, Retriever):
-                return self.model.scores_by(batch, self._item_vectors)[0].float().cpu()
-            return self.model.scores(batch)[0].float().cpu()
+        people = None if attributes is None else attributes.numpy()
+        return self.live.scores([Ask(tuple(numbers), people)])[0]
+
+    @cached_property
+    def live(self) -> Live:
+        """The same run as what a service asks: in batches, with prompts, and with items that came later."""
+        return Live(self.folder, self.items, self.item_ids, self.model, self.device)
 
     @cached_property
     def data(self) -> Prepared:
@@ -134,33 +137,14 @@ class Recommender:
     def _pasts(self) -> Histories:
         return pasts(self.data)
 
-    @cached_property
-    def _item_vectors(self) -> Float[Tensor, "N D"]:
-        assert isinstance(self.model, Retriever)
-        with torch.no_grad():
-            return self.model.item_vectors()
-
-    def _text_scores(self, text: str) -> Float[Tensor, " N"]:
-        if not text.strip():
-            raise SettingError("recommend: the text is empty. Say in words what is wanted.")
-        if not (isinstance(self.model, TextReader) and isinstance(self.model, Retriever)):
-            able = [name for name in models.names() if issubclass(models.find(name).model, TextReader)]
-            raise ModelError(
-                f"{self.folder.path}: {self.folder.manifest.model} cannot read text. "
-                f"Pass a user or a history, or a run of a model that can: {', '.join(able) or 'none is installed'}."
-            )
-        with torch.no_grad():
-            return (self.model.text_vectors((text,)) @ self._item_vectors.T)[0].float().cpu()
-
     def _listed(self, scores: Float[Tensor, " N"], seen: Sequence[int], k: int) -> list[Recommendation]:
         if self.folder.settings.evaluation.mask_seen:
             scores = scores.index_fill(0, torch.tensor(sorted(set(seen)), dtype=torch.long), -torch.inf)
         order, values = best(scores[None], min(k, len(scores)))
         found = zip(order[0].tolist(), values[0].tolist(), strict=True)
         return [
-            Recommendation(item_id, self.items.titles[number] or item_id, score)
+            Recommendation(self.live.catalogue.id(number), self.live.catalogue.title(number), score)
             for number, score in found
-            for item_id in [self.item_ids.id(number)]
             if score > -torch.inf
         ]
 

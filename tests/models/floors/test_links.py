@@ -24,6 +24,13 @@ def test_the_last_items_vote_and_older_ones_fade(last: int, decay: float) -> Non
     np.testing.assert_allclose(votes, expected, rtol=1e-6)
 
 
+def test_an_item_beyond_the_catalogue_holds_its_place_and_has_no_vote() -> None:
+    votes = Votes(3, 0.5).of(worlds.batch_of([[7, 1, 31, 2], [30]]), 30).toarray()
+    expected = [slow_votes([7, 1, 31, 2], 3, 0.5, 32)[:30], [0.0] * 30]
+    np.testing.assert_allclose(votes, expected)
+    assert votes[0, [1, 2]].tolist() == [0.25, 1.0]
+
+
 def test_links_survive_the_tables() -> None:
     links = csr_array(np.array([[0.0, 2.0, 0.0], [0.5, 0.0, -1.0], [0.0, 0.0, 0.0]]))
     tables = tables_of(links, worlds.histories_of([[0, 2], [2]]))

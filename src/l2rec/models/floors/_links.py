@@ -29,10 +29,13 @@ class Votes:
     decay: float
 
     def of(self, batch: Batch, items: int) -> csr_array:
-        """Returns the weight of every item in every row, B x N; an item that occurs twice votes twice."""
+        """Returns the weight of every item in every row, B x N; an item that occurs twice votes twice.
+
+        An item beyond the catalogue, which came after the counting, holds its place in the history and has no vote.
+        """
         mask = batch.mask.cpu()
         age = mask.sum(1, keepdim=True) - mask.cumsum(1)
-        row, column = (mask & (age < self.last)).nonzero(as_tuple=True)
+        row, column = (mask & (age < self.last) & (batch.items.cpu() < items)).nonzero(as_tuple=True)
         weights = np.power(self.decay, age[row, column].numpy()).astype(np.float32)
         chosen = batch.items.cpu()[row, column].numpy()
         return coo_array((weights, (row.numpy(), chosen)), shape=(len(batch), items)).tocsr()

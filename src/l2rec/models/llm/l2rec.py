@@ -1,126 +1,32 @@
 """L2Rec: one frozen language model reads a history as text and as items; routed low-rank experts bend it for each."""
 
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
 from l2rec.errors import SettingError
-from l2rec.models._base import TextReader
-from l2rec.models._third import ThirdSettings, add_third
+from l2rec.models._base import Explaining, Growing, TextReader
+from l2rec.models._third import add_third
 from l2rec.models.llm._resume import Resuming
+from l2rec.models.llm._settings import Config
 from l2rec.nn import backbone as backbones
 from l2rec.nn import bank, prompts, views
 from l2rec.nn.fusion import bpc_loss
 from l2rec.nn.losses import full_softmax, sampled_softmax
-from l2rec.nn.network import Network, Plan
-from l2rec.nn.readings import acf_readings, routing_readings
-from l2rec.nn.router import Pools, balance_loss
+from l2rec.nn.network import Network
+from l2rec.nn.readings import acf_readings, expert_use, routing_readings
+from l2rec.nn.room import Room
+from l2rec.nn.router import balance_loss
 from l2rec.types import Batch, Items, Loss
 
-
-class Config(ThirdSettings):
-    """Settings of L2Rec; the defaults are what validated best on amazon-scientific-2018 with MiniLM."""
-
-    history: int = Field(default=20, ge=1, le=1000)
-    """Items of a history that the model reads; older ones are cut off."""
-    backbone: str = backbones.MINILM
-    """Frozen language model: all-MiniLM-L6-v2, a local folder, or a name on the Hugging Face hub."""
-    pretrained: bool = True
-    """Whether the backbone's weights are loaded; without, they are random in the same shape."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Type of the frozen weights and of the arithmetic with them."""
-    views: Literal["both", "semantic", "behavioural"] = "both"
-    """Which views of the history are read."""
-    fusion: Literal["acf", "mean", "gate-less"] = "acf"
-    """How two views become one vector: a dynamic gate, one half each, or one learned gate for everybody."""
-    integration: Literal["parameter", "input", "output"] = "parameter"
-    """Where behaviour meets text: experts on shared weights, item vectors in the text, or two passes tied by a loss."""
-    targets: Literal["ffn", "attention", "all"] = "ffn"
-    """Matrices of a block that carry experts."""
-    shared: int = Field(default=2, ge=0, le=64)
-    """Shared experts, always on."""
-    semantic: int = Field(default=4, ge=0, le=64)
-    """Experts that the semantic view chooses from."""
-    behavioural: int = Field(default=4, ge=0, le=64)
-    """Experts that the behavioural view chooses from."""
-    rank: int = Field(default=8, ge=1, le=256)
-    """Rank of each expert."""
-    top: int = Field(default=2, ge=1, le=64)
-    """Routed experts that are on at a position."""
-    scale: float = Field(default=2.0, gt=0)
-    """Factor of the experts' correction."""
-    signals: tuple[Literal["context", "user", "interaction"], ...] = ("context", "user", "interaction")
-    """What a router reads; an empty list gives static gates, the same for every user."""
-    router_width: int = Field(default=8, ge=1, le=1024)
-    """Width of the router's interaction between context and user."""
-    tokens_per_item: int = Field(default=8, ge=2, le=512)
-    """Tokens of an item in the semantic view, its separator counted."""
-    item_tokens: int = Field(default=64, ge=2, le=512)
-    """Tokens of an item's text that its pooled vector is made of."""
-    item_side: Literal["frozen", "adapted"] = "frozen"
-    """Whether item texts are pooled by the frozen backbone or by the adapted one."""
-    refresh_every: int = Field(default=200, ge=1)
-    """Steps between two refreshes of the item texts' vectors, where the item side is adapted."""
-    projector_width: int = Field(default=256, ge=1, le=8192)
-    """Hidden width of the projector from item vectors to input positions."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Dropout on item vectors that go in and on view vectors that come out."""
-    id_dropout: float = Field(default=0.15, ge=0, le=1)
-    """Probability that an item is shown without its ID vector in a training step; 1 uses text alone."""
-    negatives: int = Field(default=0, ge=0)
-    """Sampled negatives of the softmax; 0 ranks the whole catalogue."""
-    smoothing: float = Field(default=0.2, ge=0, lt=1)
-    """Label smoothing of the softmax over the whole catalogue."""
-    transition_weight: float = Field(default=16.0, ge=0)
-    """Factor of the transition floor's score beside the model's own; 0 leaves this third signal out."""
-    temperature: float = Field(default=0.07, gt=0)
-    """Starting temperature of the cosine between user and item; learnt."""
-    view_weight: float = Field(default=0.5, ge=0)
-    """Weight of each view's own retrieval loss beside that of the fused vector."""
-    bpc_weight: float = Field(default=0.05, ge=0)
-    """Weight of the bidirectional preference contrastive loss; 0 switches it off."""
-    bpc_temperature: float = Field(default=0.1, gt=0)
-    """Temperature of that loss."""
-    balance_weight: float = Field(default=0.01, ge=0)
-    """Weight of the load-balancing loss; 0 switches it off."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Config":
-        if self.integration != "parameter" and self.views != "both":
-            raise ValueError(f'integration "{self.integration}" needs both views. Set views = "both"')
-        return self
-
-    def plan(self) -> Plan:
-        """Returns the shape of the network; the controls of the claim keep the same number of ranks."""
-        total = self.shared + self.semantic + self.behavioural
-        pools, signals, fusion = (self.shared, self.semantic, self.behavioural), self.signals, self.fusion
-        top, half = self.top, max(total // 2, 1)
-        if self.integration == "input":
-            pools, signals = (total, 0, 0), ()
-        if self.integration == "output":
-            pools, signals, fusion, top = (0, half, max(total - half, 1)), (), "mean", total
-        return Plan(
-            pools=Pools(*pools, self.rank, top),
-            targets=self.targets,
-            scale=self.scale,
-            signals=signals,
-            router_width=self.router_width,
-            projector_width=self.projector_width,
-            views=self.views,
-            inject=self.integration == "input",
-            fusion=fusion,
-            dropout=self.dropout,
-            id_dropout=self.id_dropout,
-            temperature=self.temperature,
-        )
+__all__ = ["Config", "Model"]
 
 
-class Model(Resuming, TextReader):
-    """The dual-view recommender."""
+class Model(Resuming, TextReader, Growing, Explaining):
+    """The dual-view recommender; once items were put, it is there to score and no longer to be trained."""
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
         """Loads the backbone, pools the catalogue's texts and puts the experts in. See the base class."""
@@ -134,7 +40,10 @@ class Model(Resuming, TextReader):
         self.texts = prompts.tokenize(self.tokenizer, items.texts, config.item_tokens)
         identity = [backbones.fingerprint(config.backbone), config.dtype] if config.pretrained else None
         text = bank.text_vectors(frozen, self.texts, identity)
-        self.network = Network(config.plan(), frozen, bank.centred(text, text.mean(0)), items.counts > 0, attributes)
+        mean = text.mean(0)
+        self.network = Network(config.plan(), frozen, bank.centred(text, mean), items.counts > 0, attributes)
+        self.register_buffer("text_mean", mean, persistent=False)
+        self.text_mean: Tensor
         self.register_buffer("counts", items.counts.float(), persistent=False)
         self.counts: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
@@ -142,8 +51,10 @@ class Model(Resuming, TextReader):
         adapted = self.network.tower.text.clone() if config.item_side == "adapted" else torch.zeros(0)
         self.register_buffer("adapted_text", adapted)
         self.adapted_text: Tensor
-        words = self.tokens.lengths if config.views != "behavioural" else torch.zeros_like(self.tokens.lengths)
-        self.token_counts = words + int(config.views != "semantic" and config.integration != "input")
+        self.register_buffer("adapted_mean", mean.clone(), persistent=config.item_side == "adapted")
+        self.adapted_mean: Tensor
+        self.token_counts = self._token_counts(self.tokens)
+        self._room = Room()
         add_third(self, config, items)
 
     def loss(self, batch: Batch) -> Loss:
@@ -174,19 +85,60 @@ class Model(Resuming, TextReader):
 
     def user_vectors(self, batch: Batch) -> Float[Tensor, "B D"]:
         """See the base class; an empty history gets the direction of the average event."""
-        rows, state = self.network.rows(batch, self.tokens.to(batch.items.device))
-        last = (batch.lengths() - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, state.shape[-1])
-        projected = self.network.project([h.gather(1, last).squeeze(1) for h in self.network.read(rows)])
-        fused = self.network.fuse(projected, state.gather(1, last).squeeze(1))
-        vectors, known = self._scaled(fused), batch.mask.any(1, keepdim=True)
-        if bool(known.all()):
-            return vectors
-        crowd = functional.normalize(self.counts @ self.item_vectors(), dim=-1)
-        return torch.where(known, vectors, crowd / self.network.temperature())
+        projected, state = self._last(batch)
+        vectors, known = self._scaled(self.network.fuse(projected, state)), batch.mask.any(1, keepdim=True)
+        return vectors if bool(known.all()) else torch.where(known, vectors, self._crowd())
 
     def item_vectors(self) -> Float[Tensor, "N D"]:
         """See the base class; every vector has length one."""
         return functional.normalize(self.network.tower(), dim=-1)
+
+    def some_vectors(self, numbers: Int[Tensor, " P"]) -> Float[Tensor, "P D"]:
+        """See the base class."""
+        return functional.normalize(self.network.tower(numbers.to(self.counts.device)), dim=-1)
+
+    @torch.no_grad()
+    def put_items(self, numbers: Sequence[int], items: Items) -> None:
+        """See the base class; a text is centred by the mean of the catalogue that the model was built with."""
+        if not len(items):
+            return
+        at, device = torch.tensor(numbers), self.counts.device
+        words = prompts.tokenize(self.tokenizer, items.texts, self.config.tokens_per_item)
+        texts = prompts.tokenize(self.tokenizer, items.texts, self.config.item_tokens)
+        frozen = bank.text_vectors(self.network.reader.backbone, texts, None)
+        self.network.tower.put(at.to(device), bank.centred(frozen, self.text_mean))
+        if self.config.item_side == "adapted" and int(self.steps):
+            pooled = self.network.adapted_pool(texts, at.to(device)).to(device)
+            self.network.tower.put(at.to(device), bank.centred(pooled, self.adapted_mean))
+        self.tokens = prompts.put(self.tokens, at, words, self._room)
+        self.token_counts = self._room.put("counts", self.token_counts, at, self._token_counts(words))
+        self.item_count = len(self.token_counts)
+        self.counts = functional.pad(self.counts, (0, self.item_count - len(self.counts)))
+
+    def parts(self, batch: Batch) -> dict[str, Float[Tensor, "B N"]]:
+        """See the base class; a network without two views of its own has one share for both, `mixed`."""
+        projected, state = self._last(batch)
+        known, items = batch.mask.any(1, keepdim=True), self.item_vectors()
+        shares = self.network.shares(projected, state)
+        length = torch.stack(shares).sum(0).norm(dim=-1, keepdim=True).clamp(min=1e-12) * self.network.temperature()
+        found = {
+            name: torch.where(known, share / length, 0.0) @ items.T
+            for name, share in zip(self._share_names(), shares, strict=True)
+        }
+        if not bool(known.all()):
+            found["average"] = torch.where(known, 0.0, self._crowd()) @ items.T
+        return self.with_third(found, batch)
+
+    def expert_use(self, batch: Batch) -> dict[str, list[list[float]]]:
+        """See the base class."""
+        rows, _ = self.network.rows(batch, self.tokens.to(batch.items.device))
+        self.network.read(rows)
+        return expert_use(self.network.reader.choices, rows)
+
+    @property
+    def can_read(self) -> bool:
+        """See the base class; the semantic view reads."""
+        return self.config.views != "behavioural"
 
     def text_vectors(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
         """See the base class; the text is read by the semantic view as if it were an item just taken.
@@ -194,7 +146,7 @@ class Model(Resuming, TextReader):
         Raises:
             SettingError: the model was trained without a semantic view.
         """
-        if self.config.views == "behavioural":
+        if not self.can_read:
             raise SettingError('model.views: "behavioural": cannot read text. Train with views = "both" or "semantic"')
         device = self.counts.device
         tokens = prompts.tokenize(self.tokenizer, texts, self.config.item_tokens).to(device)
@@ -210,6 +162,27 @@ class Model(Resuming, TextReader):
         super().load_state(state)
         if self.config.item_side == "adapted":
             self.network.tower.text.copy_(self.adapted_text)
+
+    def _last(self, batch: Batch) -> tuple[list[Float[Tensor, "B D"]], Float[Tensor, "B D"]]:
+        """What the views that are on say after the last event of every row, and the user state there."""
+        rows, state = self.network.rows(batch, self.tokens.to(batch.items.device))
+        last = (batch.lengths() - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, state.shape[-1])
+        projected = self.network.project([h.gather(1, last).squeeze(1) for h in self.network.read(rows)])
+        return projected, state.gather(1, last).squeeze(1)
+
+    def _crowd(self) -> Float[Tensor, "1 D"]:
+        """The direction of the average event, at the length of a user's vector."""
+        return self._scaled((self.counts @ self.item_vectors()).unsqueeze(0))
+
+    def _share_names(self) -> tuple[str, ...]:
+        if self.config.integration == "input":
+            return ("mixed",)
+        return {"both": ("text", "behaviour"), "semantic": ("text",), "behavioural": ("behaviour",)}[self.config.views]
+
+    def _token_counts(self, tokens: prompts.Tokens) -> Int[Tensor, " P"]:
+        config = self.config
+        words = tokens.lengths if config.views != "behavioural" else torch.zeros_like(tokens.lengths)
+        return words + int(config.views != "semantic" and config.integration != "input")
 
     def _scaled(self, vectors: Float[Tensor, "P D"]) -> Float[Tensor, "P D"]:
         scaled: Tensor = functional.normalize(vectors, dim=-1) / self.network.temperature()
@@ -254,6 +227,7 @@ class Model(Resuming, TextReader):
         was_training = self.network.training
         self.network.eval()
         pooled = self.network.adapted_pool(self.texts)
+        self.adapted_mean.copy_(pooled.mean(0))
         text = bank.centred(pooled, pooled.mean(0))
         self.network.train(was_training)
         self.network.tower.text.copy_(text)

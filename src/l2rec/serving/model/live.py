@@ -1,0 +1,239 @@
+"""A run that is alive: one batched answer to many asks, and items that come, change and go while it serves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from l2rec import models
+from l2rec.data.batches import case_batches
+from l2rec.data.ids import Ids
+from l2rec.errors import ModelError, SettingError
+from l2rec.models import Growing, Learner, Recommender, Retriever, TextReader
+from l2rec.nn.room import Room
+from l2rec.serving.folder import RunFolder
+from l2rec.serving.model.catalogue import Catalogue, read_of
+from l2rec.serving.records import LiveItem
+from l2rec.types import Batch, Histories, Items
+
+__all__ = ["Ask", "Catalogue", "Live"]
+
+_ROWS, _TOKENS = 256, 32_768
+"""Asks of one forward pass, and positions of all of them, at most."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to the model.
+
+    Attributes:
+        history: Item numbers, oldest first; may be empty.
+        attributes: The user's attribute vector, A values; None where nothing is known.
+        prompt: What is wanted, in words; with a history it steers, without one it is the whole question.
+    """
+
+    history: tuple[int, ...] = ()
+    attributes: Float[ndarray, " A"] | None = None
+    prompt: str | None = None
+
+
+class Live:
+    """A trained run that answers; its methods are called from one thread at a time.
+
+    Attributes:
+        folder: The run.
+        catalogue: What can be recommended, with later items.
+        model: The trained model, in evaluation mode.
+        device: Where it computes.
+        mask_seen: Whether the run's protocol leaves items of the history out of a list.
+        can_grow: Whether later items can be recommended.
+        can_read: Whether an ask may have a prompt.
+    """
+
+    def __init__(
+        self, folder: RunFolder, items: Items, item_ids: Ids, model: Recommender, device: torch.device
+    ) -> None:
+        """Takes what a run folder gives.
+
+        Args:
+            folder: The run.
+            items: Its catalogue.
+            item_ids: The catalogue's outside ids.
+            model: Its model, on `device`.
+            device: Where it computes.
+        """
+        self.folder = folder
+        self.catalogue = Catalogue(items, item_ids)
+        self.model = model.eval()
+        self.device = device
+        self.mask_seen = folder.settings.evaluation.mask_seen
+        self.can_grow = isinstance(model, Growing) and isinstance(model, Retriever)
+        self.can_read = isinstance(model, TextReader) and isinstance(model, Retriever) and model.can_read
+        self._room = Room()
+        self._vectors: Tensor | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> "Live":
+        """Returns a run folder's run, alive.
+
+        Raises:
+            RunError: the folder holds no finished run, or its files were changed.
+        """
+        folder = RunFolder.open(Path(path))
+        folder.refuse_unfinished()
+        items, item_ids = folder.catalogue()
+        where = torch.device(device)
+        return cls(folder, items, item_ids, folder.model(items, where), where)
+
+    @torch.no_grad()
+    def scores(self, asks: Sequence[Ask]) -> Float[Tensor, "B N"]:
+        """Returns the score of every item for every ask, on the CPU; -inf for deleted items.
+
+        Scores are comparable within one ask only.
+
+        Raises:
+            ModelError: an ask has a prompt and the model is none that reads.
+            SettingError: a prompt is empty, the model was trained without what reads it, or an attribute vector has
+                another length than the run's.
+        """
+        prompted = [n for n, ask in enumerate(asks) if ask.prompt is not None]
+        steered = [n for n in prompted if asks[n].history]
+        by_history = sorted({*range(len(asks))} - {*prompted} | {*steered})
+        found = torch.zeros(len(asks), len(self.catalogue))
+        if by_history:
+            found[by_history] = self._history_scores([asks[n] for n in by_history])
+        if prompted:
+            wanted = self._text_scores([asks[n].prompt or "" for n in prompted])
+            for n, words in zip(prompted, wanted, strict=True):
+                found[n] = _standard(found[n]) + _standard(words) if n in steered else words
+        if self.catalogue.deleted:
+            found[:, sorted(self.catalogue.deleted)] = -torch.inf
+        return found
+
+    @torch.no_grad()
+    def vectors(self, asks: Sequence[Ask]) -> Float[Tensor, "B D"] | None:
+        """Returns preference vectors to be multiplied with `item_vectors`, on the CPU; None where the model has none.
+
+        They are those of the history, or of the prompt where there is no history. What the model's third signal adds
+        to a score stands in no vector.
+
+        Raises:
+            ModelError: an ask has only a prompt and the model is none that reads.
+            SettingError: a prompt is empty, the model was trained without what reads it, or an attribute vector has
+                another length than the run's.
+        """
+        if not isinstance(self.model, Retriever):
+            return None
+        words = [n for n, ask in enumerate(asks) if ask.prompt is not None and not ask.history]
+        others = sorted({*range(len(asks))} - {*words})
+        found = torch.zeros(len(asks), self._known_vectors().shape[1])
+        for rows, batch in self.batches([asks[n] for n in others]):
+            found[[others[n] for n in rows]] = self.model.user_vectors(batch).float().cpu()
+        if words:
+            found[words] = self._read([asks[n].prompt or "" for n in words])
+        return found
+
+    @torch.no_grad()
+    def item_vectors(self) -> Float[Tensor, "N D"] | None:
+        """Returns the vectors of the catalogue, on `device`; made once, and anew only for items that change.
+
+        None where the model has none.
+        """
+        if self._vectors is None and isinstance(self.model, Retriever):
+            self._vectors = self.model.item_vectors()
+        return self._vectors
+
+    @torch.no_grad()
+    def apply(self, changes: Sequence[LiveItem]) -> None:
+        """Takes items that came, changed or went, in the order given; a later change of an item replaces an earlier.
+
+        Where the model can grow, a new item can be recommended at once; elsewhere it waits, and of a known item the
+        title and attributes change. A deleted item that is put again can be recommended again.
+        """
+        numbered = self.catalogue.numbered(changes, self.can_grow)
+        anew = {n: item for n, item in sorted(numbered.items()) if self._reads_anew(n, item)}
+        if anew and isinstance(self.model, Growing):
+            items = list(anew.values())
+            texts, titles = tuple(read_of(item) for item in items), tuple(item.title for item in items)
+            attributes = tuple(item.attributes for item in items)
+            zeros = torch.zeros(len(items), dtype=torch.long)
+            vectors, at = self._known_vectors(), torch.tensor(list(anew), device=self.device)
+            self.model.put_items(list(anew), Items(texts, titles, attributes, zeros))
+            self._vectors = self._room.put("vectors", vectors, at, self.model.some_vectors(at))
+        self.catalogue.take(numbered)
+        self.catalogue.wait(changes)
+
+    def _reads_anew(self, number: int, item: LiveItem) -> bool:
+        known = number < len(self.catalogue)
+        return not known or (not item.deleted and self.catalogue.texts[number] != read_of(item))
+
+    def _history_scores(self, asks: list[Ask]) -> Float[Tensor, "B N"]:
+        found = torch.zeros(len(asks), len(self.catalogue))
+        for rows, batch in self.batches(asks):
+            if isinstance(self.model, Retriever):
+                found[rows] = self.model.scores_by(batch, self._known_vectors()).float().cpu()
+            else:
+                found[rows] = self.model.scores(batch).float().cpu()
+        return found
+
+    def _text_scores(self, texts: list[str]) -> Float[Tensor, "B N"]:
+        return (self._read(texts).to(self.device) @ self._known_vectors().T).float().cpu()
+
+    def _known_vectors(self) -> Float[Tensor, "N D"]:
+        vectors = self.item_vectors()
+        assert vectors is not None
+        return vectors
+
+    def _read(self, texts: list[str]) -> Float[Tensor, "B D"]:
+        if any(not text.strip() for text in texts):
+            raise SettingError("recommend: the text is empty. Say in words what is wanted.")
+        if not (isinstance(self.model, TextReader) and isinstance(self.model, Retriever)):
+            able = [name for name in models.names() if issubclass(models.find(name).model, TextReader)]
+            raise ModelError(
+                f"{self.folder.path}: {self.folder.manifest.model} cannot read text. "
+                f"Pass a user or a history, or a run of a model that can: {', '.join(able) or 'none is installed'}."
+            )
+        return self.model.text_vectors(tuple(texts)).float().cpu()
+
+    def batches(self, asks: Sequence[Ask]) -> list[tuple[list[int], Batch]]:
+        """Returns the histories of the asks as batches of like length on `device`, each with its places in `asks`.
+
+        Raises:
+            SettingError: an attribute vector has another length than the run's.
+        """
+        length, width = self.model.settings.history, self.model.attribute_count
+        kept = [ask.history[-length:] for ask in asks]
+        offsets = torch.tensor([0, *accumulate(len(history) for history in kept)])
+        items = torch.tensor([n for history in kept for n in history], dtype=torch.long)
+        times = torch.tensor([place for history in kept for place in range(len(history))], dtype=torch.long)
+        people = torch.zeros(len(asks), width)
+        for row, ask in enumerate(asks):
+            if ask.attributes is not None:
+                people[row] = torch.from_numpy(_checked(ask.attributes, width))
+        counts = torch.ones(len(self.catalogue), dtype=torch.long)
+        if isinstance(self.model, Learner):
+            counts = self.model.token_counts
+        cut = case_batches(
+            Histories(items, times, offsets, people),
+            length=length,
+            batch_size=_ROWS,
+            token_counts=counts,
+            max_tokens=_TOKENS,
+        )
+        return [(rows.tolist(), batch.to(self.device)) for rows, batch in cut]
+
+
+def _checked(attributes: Float[ndarray, " _given"], width: int) -> Float[ndarray, " A"]:
+    if attributes.shape != (width,):
+        raise SettingError(f"attributes: {attributes.size} values: the run has {width}. Pass a vector of that length.")
+    return attributes
+
+
+def _standard(scores: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """Scores with mean 0 and standard deviation 1; all 0 where they are all alike."""
+    return (scores - scores.mean()) / scores.std(correction=0).clamp(min=1e-6)
