@@ -7,6 +7,8 @@ from pathlib import Path
 from l2rec.config import RunSettings, to_toml, validated
 from l2rec.data.prepare import prepare
 from l2rec.run import Options, Run, train, train_seeds
+from l2rec.serving.folder import MANIFEST, RunFolder
+from l2rec.serving.pins import file_hash
 from tests import worlds
 
 SASREC = {"name": "sasrec", "width": 16, "layers": 1, "heads": 1, "history": 8, "dropout": 0.1}
@@ -58,3 +60,11 @@ def little_world(root: Path) -> World:
 def first(path: Path) -> Run:
     """Returns the first seed's run of a folder."""
     return Run.open(path / "seed-0")
+
+
+def pinned_again(path: Path) -> Path:
+    """Pins a run's files as a test left them, and returns the folder."""
+    manifest = RunFolder.open(path).manifest
+    files = {name: file_hash(path / name) for name in manifest.files}
+    (path / MANIFEST).write_text(manifest.model_copy(update={"files": files}).model_dump_json(), encoding="utf-8")
+    return path

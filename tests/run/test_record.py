@@ -13,7 +13,7 @@ from l2rec.evaluation.ranking import Rankings
 from l2rec.run import Run, runs_in
 from l2rec.run import record as records
 from l2rec.run.record import ranked, validation
-from tests.trained import World, first
+from tests.trained import World, first, pinned_again
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_run_says_how_its_settings_were_chosen(popularity: Path) -> None:
     manifest = json.loads((popularity / "manifest.json").read_text())
     manifest["settings"]["tuning"]["trials"] = 7
     (popularity / "manifest.json").write_text(json.dumps(manifest))
-    run = Run.open(popularity)
+    run = Run.open(pinned_again(popularity))
     assert run.measured().results.origin.tuning.trials == 7, "as the folder says it now"
     again = run.evaluate(again=True).origin
     assert (

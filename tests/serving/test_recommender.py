@@ -15,7 +15,7 @@ from l2rec.errors import DataError, ModelError, RunError, SettingError
 from l2rec.models import Retriever, TextReader
 from l2rec.models.ids.sasrec import Model as SasRec
 from l2rec.serving.recommender import Recommender, pasts
-from tests.trained import World
+from tests.trained import World, pinned_again
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +110,7 @@ def test_seen_items_stay_where_the_protocol_keeps_them(world: World, tmp_path: P
     copy = Path(shutil.copytree(world.popularity, tmp_path / "copy"))
     config = (copy / "config.toml").read_text()
     (copy / "config.toml").write_text(config.replace("mask_seen = true", "mask_seen = false"))
-    assert len(Recommender.load(copy).recommend(history=["i3"], k=99)) == 30
+    assert len(Recommender.load(pinned_again(copy)).recommend(history=["i3"], k=99)) == 30
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_data_that_changed_are_refused(copy: Path) -> None:
 def test_a_damaged_folder_is_refused(name: str, content: str, message: str, copy: Path) -> None:
     (copy / name).write_text(content)
     with pytest.raises(RunError, match=message):
-        Recommender.load(copy)
+        Recommender.load(copy if name == "manifest.json" else pinned_again(copy))
 
 
 def test_a_folder_of_another_layout_is_refused(copy: Path) -> None:
@@ -167,5 +167,5 @@ def test_an_unfinished_run_is_not_served(copy: Path) -> None:
 def test_an_item_without_a_title_is_shown_by_its_id(copy: Path) -> None:
     path = copy / "ids" / "items.parquet"
     pl.read_parquet(path).with_columns(title=pl.lit("")).write_parquet(path)
-    found = Recommender.load(copy).recommend(history=["i3"], k=3)
+    found = Recommender.load(pinned_again(copy)).recommend(history=["i3"], k=3)
     assert [one.title for one in found] == [one.item_id for one in found]

@@ -17,7 +17,7 @@ from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
 from l2rec.run import facts
 from l2rec.run.record import Run, forget, validation
-from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data
+from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data, pinned_files
 from l2rec.training.check import check as training_check
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.loop import Occasion, fit
@@ -130,7 +130,9 @@ def train(settings: RunSettings | str | Path, folder: str | Path, options: Optio
         forget(folder)
     seconds = round(_trained(run, folder, options), 2)
     final = manifest.model_copy(update={"finished": facts.now(), "seconds": seconds})
-    return Run(RunFolder.write(folder, run.settings, final) if first else RunFolder(folder, run.settings, final))
+    if not first:
+        return Run(RunFolder(folder, run.settings, final))
+    return Run(RunFolder.write(folder, run.settings, final.model_copy(update={"files": pinned_files(folder)})))
 
 
 def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | None:

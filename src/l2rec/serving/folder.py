@@ -1,5 +1,6 @@
 """What a run folder says: settings, manifest and ids; enough to build its model again and to serve it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import polars as pl
 import torch
+from pydantic import Field
 
 from l2rec import models
 from l2rec.config import RunSettings, Settings, cache_folder, read_toml, to_toml, validated
@@ -21,8 +23,9 @@ from l2rec.data.prepared import Prepared
 from l2rec.data.prepared import load as load_prepared
 from l2rec.errors import RunError, SettingError
 from l2rec.models import Recommender
-from l2rec.models._checkpoint import load
+from l2rec.models._checkpoint import WEIGHTS, load
 from l2rec.nn.backbone import fingerprint
+from l2rec.serving.pins import pins_of, refuse_changed
 from l2rec.types import Items
 
 CONFIG = "config.toml"
@@ -68,6 +71,9 @@ class Manifest(Settings):
     """When its weights were final; None while it runs or where it was cut off."""
     seconds: float | None = None
     """Seconds of training, in all its parts."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the weights, of every file in ids/ and of config.toml as they were when the run was finished; empty
+    where it is not, or where an earlier l2rec wrote it: such a run is not pinned."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +112,19 @@ class RunFolder:
 
     @classmethod
     def write(cls, path: Path, settings: RunSettings, manifest: Manifest) -> "RunFolder":
-        """Writes settings and manifest and returns the folder.
+        """Writes settings and manifest and returns the folder; where files are pinned, the settings are pinned too.
 
         Raises:
             RunError: the folder cannot be written.
         """
+        config = to_toml(settings.model_dump(mode="json"))
+        if manifest.files:
+            pinned = {**manifest.files, CONFIG: hashlib.sha256(config.encode()).hexdigest()}
+            manifest = manifest.model_copy(update={"files": pinned})
         told = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
-            write_text(path / CONFIG, to_toml(settings.model_dump(mode="json")))
+            write_text(path / CONFIG, config)
             write_text(path / MANIFEST, told + "\n")
         return cls(path, settings, manifest)
 
@@ -128,12 +138,23 @@ class RunFolder:
             again = f"l2rec train {self.path / CONFIG} --out {self.path} --resume"
             raise RunError(f"{self.path}: not trained to the end. Go on: {again}")
 
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the manifest knows the hashes of the files; an earlier l2rec wrote none."""
+        return bool(self.manifest.files)
+
+    def _refuse_changed(self, *names: str) -> None:
+        """Refuses files that are not what they were when the run was finished; a run that is not pinned passes."""
+        if self.is_pinned:
+            refuse_changed(self.path, self.manifest.files, names)
+
     def catalogue(self) -> tuple[Items, Ids]:
         """Returns the catalogue that the run was trained on, and its outside ids.
 
         Raises:
-            DataError: the copy in the folder is missing or damaged.
+            RunError: the copy in the folder is missing or damaged, or the settings were changed.
         """
+        self._refuse_changed(CONFIG, *(name for name in self.manifest.files if name.startswith(f"{IDS}/")))
         return read_catalogue(self.path / IDS)
 
     def data(self) -> Prepared:
@@ -155,8 +176,10 @@ class RunFolder:
         """Returns the trained model, ready to score.
 
         Raises:
-            RunError: the weights are missing, changed, or do not fit, or the backbone's are not what they were.
+            RunError: the weights are missing, changed, or do not fit, or the settings or the backbone's weights are
+                not what they were.
         """
+        self._refuse_changed(CONFIG, WEIGHTS)
         self._refuse_another_backbone()
         with torch.random.fork_rng(devices=[]):
             # As before the training: frozen weights that are random lie in no file.
@@ -183,6 +206,15 @@ def copy_ids(prepared: Prepared, folder: Path) -> None:
     (folder / IDS).mkdir(parents=True, exist_ok=True)
     for name in ("items.parquet", "users.parquet"):
         shutil.copyfile(prepared.folder / name, folder / IDS / name)
+
+
+def pinned_files(folder: Path) -> dict[str, str]:
+    """Returns the hashes of a run's weights and of every file in its ids/; `RunFolder.write` adds the settings'.
+
+    Raises:
+        RunError: the weights are missing.
+    """
+    return pins_of(folder, [folder / WEIGHTS, *sorted((folder / IDS).glob("*"))])
 
 
 def read_catalogue(folder: Path) -> tuple[Items, Ids]:
@@ -255,7 +287,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file at once or not at all."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
         Path(name).chmod(0o644)  # mkstemp's 0600 would lock out the server that reads the run
         Path(name).replace(path)

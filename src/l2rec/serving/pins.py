@@ -1,0 +1,53 @@
+"""Pins: what the files of a finished run hashed to, so that one that was lost, cut or changed is refused."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from l2rec.errors import RunError
+
+
+def pins_of(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Returns the SHA-256 of files by their names within a folder.
+
+    Raises:
+        RunError: one cannot be read.
+    """
+    found = {path.relative_to(folder).as_posix(): file_hash(path) for path in paths}
+    for name, digest in found.items():
+        if not digest:
+            raise RunError(f"{folder / name}: not written. Train the run again.")
+    return found
+
+
+def refuse_changed(folder: Path, pins: Mapping[str, str], names: Iterable[str]) -> None:
+    """Refuses files that are not what they were when they were pinned.
+
+    Whoever may write the pins may write others: this finds damage, half a copy and hands that slipped. Against more
+    than that, a store keeps the hash of the weights that were published.
+
+    Args:
+        folder: Where the files lie.
+        pins: SHA-256 by name within the folder.
+        names: Which of them to look at.
+
+    Raises:
+        RunError: one is missing, cut or changed, or has no pin among others that have one.
+    """
+    for name in names:
+        found, pinned = file_hash(folder / name), pins.get(name, "no hash")
+        if found != pinned:
+            told = f"sha256 {found[:12]}" if found else "missing"
+            raise RunError(
+                f"{folder / name}: {told}, the finished run had {pinned[:12]}: lost, cut or changed since. "
+                "Restore a copy, or train again."
+            )
+
+
+def file_hash(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
