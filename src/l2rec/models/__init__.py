@@ -9,6 +9,7 @@ from typing import NamedTuple
 from l2rec.config import ModelSettings
 from l2rec.errors import ModelError
 from l2rec.models._base import Counter, Explaining, Growing, Learner, Recommender, Retriever, TextReader
+from l2rec.models._prefix import PrefixReader
 
 __all__ = [
     "Counter",
@@ -16,6 +17,7 @@ __all__ = [
     "Found",
     "Growing",
     "Learner",
+    "PrefixReader",
     "Recommender",
     "Retriever",
     "TextReader",

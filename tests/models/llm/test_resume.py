@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from l2rec.models._prefix import PrefixReader
+from l2rec.models import PrefixReader
 from l2rec.models.llm._resume import Resuming
 from l2rec.models.llm.l2rec import Model
 from tests import worlds

@@ -1,15 +1,19 @@
 """The store of prefixes keeps to its budget, forgets the oldest, and never gives one user's past to another."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from l2rec.models._prefix import PrefixReader
+from l2rec.models import PrefixReader
 from l2rec.nn.prefix import Prefix
 from l2rec.serving.model.prefixes import Prefixes
+from l2rec.types import Items
+from tests import worlds
+from tests.models.llm.little import SEQUENCES, made, steps
 
 NOBODY = torch.zeros(0)
 
@@ -100,3 +104,31 @@ def test_of_everybody_only_what_is_new_is_read_and_of_nobody_nothing_is_remember
     assert (found.flatten().tolist(), model.read) == ([5.0, 5.0, 11.0, 8.0], [1, 2, 3, 1])
     assert kept.counts == {"unknown": 4, "grown": 1, "slid": 1}
     assert len(kept) == 3
+
+
+def test_a_live_user_gets_the_vectors_of_the_full_pass_event_by_event_until_the_window_slides(backbone: Path) -> None:
+    """The window of the little model is eight items: each event beyond is read with the whole window."""
+    model, kept, own = made(backbone, attributes=2), Prefixes(10**6), torch.ones(1, 2)
+    steps(model, 3, batch=worlds.training_batch_of(SEQUENCES, attributes=2))
+    model.eval()
+    events = [3, 10, 2, 7, 22, 8, 1, 4, 13, 11, 3]
+    for count in range(1, len(events) + 1):
+        history = events[:count][-8:]
+        found = kept.vectors(model, "w", ["anna"], [history], own)
+        batch = worlds.batch_of([history], attributes=2)
+        batch.attributes.copy_(own)
+        torch.testing.assert_close(found, model.user_vectors(batch).detach(), rtol=1e-4, atol=1e-4)
+    assert kept.counts == {"unknown": 1, "grown": 7, "slid": 3}
+    assert len(kept) == 1
+
+
+def test_a_rewritten_item_is_read_anew_once_it_is_forgotten(backbone: Path) -> None:
+    model, kept, nobody = made(backbone).eval(), Prefixes(10**6), torch.zeros(1, 0)
+    before = kept.vectors(model, "w", ["anna"], [[3, 10]], nobody)
+    texts = ("black mirror 9", "black mirror 9", ())
+    model.put_items([10], Items(texts[:1], texts[1:2], (texts[2],), torch.zeros(1, dtype=torch.long)))
+    assert torch.equal(kept.vectors(model, "w", ["anna"], [[3, 10]], nobody), before)
+    kept.forget([10])
+    after = kept.vectors(model, "w", ["anna"], [[3, 10]], nobody)
+    torch.testing.assert_close(after, model.user_vectors(worlds.batch_of([[3, 10]])).detach(), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(after, before, atol=1e-3)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from l2rec.models._prefix import PrefixReader
+from l2rec.models import PrefixReader
 from l2rec.nn.prefix import Prefix
 
 
