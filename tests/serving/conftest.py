@@ -7,8 +7,10 @@ import pytest
 
 from l2rec.serving.store.contract import Store
 from l2rec.serving.store.opening import open_store
-from tests.serving.redis_server import KINDS, RedisServer
+from tests.serving.redis_server import KINDS, PROGRAM, RedisServer
 from tests.trained import World, little_world
+
+collect_ignore = [] if PROGRAM else ["test_store_redis.py"]
 
 
 @pytest.fixture(scope="session")

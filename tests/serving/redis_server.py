@@ -49,6 +49,12 @@ class RedisServer:
             time.sleep(0.02)
         raise TimeoutError("the Redis server did not answer within 20 s")
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def empty(self) -> None:
         """Deletes all that the server holds."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as line:

@@ -10,7 +10,9 @@ class Store(ABC):
     """Releases with the rows of their users, a log of events, changed items and keys; any number of processes share it.
 
     Every method may be called from any thread, and what it has returned from is durable: a process that is killed
-    afterwards, the store's own included, loses nothing of it.
+    afterwards, the store's own included, loses nothing of it. What cannot be reached or written raises StoreDownError;
+    nothing is then half written, and the next call tries again, so that a store heals without being opened anew. Ids
+    are any text, of any length.
 
     Attributes:
         is_local: Whether a read takes microseconds, so that it may be done within an event loop.
@@ -22,7 +24,7 @@ class Store(ABC):
 
     @abstractmethod
     def begin(self, release: Release) -> None:
-        """Notes a release that is being made; one of the same version goes on where it stopped.
+        """Notes a release that is being made; one of the same version goes on where it stopped, as it was first noted.
 
         Raises:
             StoreError: a finished release has that version.
@@ -30,7 +32,13 @@ class Store(ABC):
 
     @abstractmethod
     def write_rows(self, version: str, rows: Sequence[tuple[str, bytes]], done: int) -> None:
-        """Writes rows of users (`UserRow.to_bytes`) by outside id, and notes that `done` users are done, at once."""
+        """Writes rows of users (`UserRow.to_bytes`) by outside id, and notes that `done` users are done.
+
+        The note is never there without the rows; a user's older row is replaced.
+
+        Raises:
+            StoreError: the version was never begun or has been dropped, or a row is none.
+        """
 
     @abstractmethod
     def done(self, version: str) -> int:
@@ -41,12 +49,15 @@ class Store(ABC):
         """Makes a finished release the current one, in one step for all readers; it is stored as given.
 
         Raises:
-            StoreError: the version was never begun or has been dropped.
+            StoreError: the version was never begun or has been dropped, or `finished` is None.
         """
 
     @abstractmethod
     def rollback(self) -> Release:
         """Makes the release that was current before the current one current again, and returns it.
+
+        Each release has one place in that order, that of its last switch; the one that is left loses its place, is kept,
+        and may be switched to again. Dropped ones are passed over.
 
         Raises:
             StoreError: there is none.
@@ -62,7 +73,9 @@ class Store(ABC):
 
     @abstractmethod
     def drop(self, version: str) -> None:
-        """Deletes a release and its rows.
+        """Deletes a release and its rows, in steps that nobody waits for; nothing where there is no such release.
+
+        It is out of sight at once; what a killed process left of its rows goes with the next release that is dropped.
 
         Raises:
             StoreError: it is the current one.
@@ -72,7 +85,7 @@ class Store(ABC):
 
     @abstractmethod
     def user(self, version: str, user_id: str) -> UserState:
-        """Returns the user's row in a release and the events since, from one consistent moment."""
+        """Returns the user's row in a release and the events since (above the row's `upto`), from one moment."""
 
     @abstractmethod
     def user_ids(self, version: str, prefix: str, limit: int) -> list[str]:
@@ -80,11 +93,18 @@ class Store(ABC):
 
     @abstractmethod
     def append(self, events: Sequence[Event]) -> list[bool]:
-        """Stores events, all or none, and returns which of them are new: not reported before by the same `event_id`."""
+        """Stores events, all or none, and returns which of them are new: not reported before by the same `event_id`.
+
+        New ones are numbered from 1 without a gap, in the order in which they become visible: who has read up to a
+        number never misses an earlier one.
+
+        Raises:
+            StoreError: a time is no finite number.
+        """
 
     @abstractmethod
     def events(self, after: int = 0, limit: int = 10_000) -> list[Event]:
-        """Returns events of all users with a number above `after`, in order of their numbers."""
+        """Returns events of all users with a number above `after`, in order of their numbers, at most `limit`."""
 
     @abstractmethod
     def last_event(self) -> int:
