@@ -54,7 +54,7 @@ def test_what_is_denied_is_denied_though_it_is_allowed_too() -> None:
         (Wish(prompt=" "), r"^prompt: empty\. Say in words what is wanted"),
         (Wish(prompt="x" * 2001), r"^prompt: 2001 characters: over 2000\. Shorten it\.$"),
         (Wish(prompt="\ud800"), r"^prompt: half a character \(a lone surrogate\)\. Send Unicode text\.$"),
-        (Wish(filters=Filters(deny=frozenset({""}))), r"^deny: an empty value\. Leave it out\.$"),
+        (Wish(filters=Filters(deny=frozenset({""}))), r"^deny: an empty value\. Fill it in, or leave it out\.$"),
         (Wish(filters=Filters(allow=frozenset({"x" * 513}))), r"^allow: a value of 513 characters: over 512\."),
         (Wish(filters=Filters(allow=frozenset(map(str, range(1001))))), r"^allow: 1001 values: over 1000\."),
         (Wish(filters=Filters(deny_attributes=frozenset({"red"}))), r'^deny_attributes: "red": no "="\. Name column'),

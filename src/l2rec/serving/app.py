@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from l2rec.serving.api import faults
 from l2rec.serving.api.events import Events
+from l2rec.serving.api.items import ItemRoutes
 from l2rec.serving.api.state import State
 from l2rec.serving.api.users import Lists
 from l2rec.serving.desk import Desk
@@ -61,8 +62,8 @@ def create_app(store: Store, options: ServeOptions | None = None, guard: Guard |
     )
     app.state.desk, app.state.options = desk, options
     faults.install(app)
-    routers = (Lists(desk, options.limits), Events(desk, options.limits), State(desk))
-    for family in routers:
+    limits = options.limits
+    for family in (Lists(desk, limits), Events(desk, limits), ItemRoutes(desk, limits), State(desk)):
         app.include_router(family.router())
     if guard is not None:
         app.add_middleware(guard)

@@ -141,7 +141,7 @@ def check_ids(name: str, values: Sequence[str], most: int, limits: Limits = DEFA
         raise SettingError(f"{name}: {len(values)} values: over {most}. Send fewer.")
     for value in values:
         if not value:
-            raise SettingError(f"{name}: an empty value. Leave it out.")
+            raise SettingError(f"{name}: an empty value. Fill it in, or leave it out.")
         if len(value) > limits.characters:
             raise SettingError(f"{name}: a value of {len(value)} characters: over {limits.characters}. Shorten it.")
         _check_unicode(name, value)

@@ -1,6 +1,6 @@
 """From a query string or a body to a wish: parsed by hand where every microsecond counts, described as OpenAPI."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -85,9 +85,14 @@ class WishBody(Settings):
 class Reader:
     """Reads query strings, those seen lately at once."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Keeps the limits."""
-        self.limits = limits
+    def __init__(self, limits: Limits, names: Sequence[str] = ()) -> None:
+        """Keeps what may be asked.
+
+        Args:
+            limits: What may be asked for at most.
+            names: Parameters that are known; all where none are given.
+        """
+        self.limits, self.names = limits, tuple(names) or (*_SINGLE, *_LISTS)
         self.wish: Callable[[bytes], Wish] = lru_cache(1024)(self._wish)
 
     def _wish(self, query: bytes) -> Wish:
@@ -106,10 +111,9 @@ class Reader:
             raise SettingError(f"the query: over {most} values. Send fewer.") from None
         for name, value in pairs:
             given.setdefault(name, []).append(value)
-        unknown = sorted(given.keys() - _LISTS.keys() - _SINGLE.keys())
+        unknown = sorted(given.keys() - {*self.names})
         if unknown:
-            known = ", ".join((*_SINGLE, *_LISTS))
-            raise SettingError(f"{unknown[0][:40]}: no such parameter. Known: {known}.")
+            raise SettingError(f"{unknown[0][:40]!r}: no such parameter. Known: {', '.join(self.names)}.")
         values = {name: _SINGLE[name](name, given[name]) for name in _SINGLE if name in given}
         filters = Filters(*(frozenset(given.get(name, ())) for name in _LISTS))
         wish = Wish(filters=filters, **values)
@@ -159,8 +163,8 @@ _SINGLE: dict[str, Callable[[str, list[str]], Any]] = {
 }
 
 
-def parameters(limits: Limits) -> list[dict[str, Any]]:
-    """Returns how the parameters of a list are described in OpenAPI."""
+def parameters(limits: Limits, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns how the parameters of those names are described in OpenAPI."""
     schema = WishBody.model_json_schema()["properties"]
     singles: dict[str, dict[str, Any]] = {
         "k": {"type": "integer", "minimum": 1, "maximum": limits.k, "default": DEFAULT.k},
@@ -174,7 +178,7 @@ def parameters(limits: Limits) -> list[dict[str, Any]]:
     for name, meaning in _LISTS.items():
         items = word | ({"pattern": "="} if name.endswith("attributes") else {})
         described.append(query(name, {"type": "array", "items": items, "maxItems": limits.ids}, meaning))
-    return described
+    return [one for one in described if one["name"] in names]
 
 
 def query(name: str, schema: dict[str, Any], meaning: str) -> dict[str, Any]:

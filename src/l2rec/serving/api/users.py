@@ -56,7 +56,7 @@ class Lists:
             methods=["GET"],
             response_model=List,
             responses=faults(503),
-            openapi_extra={"parameters": [path_id(self.limits), *parameters(self.limits)]},
+            openapi_extra={"parameters": [path_id(self.limits), *parameters(self.limits, self._reader.names)]},
             operation_id="recommendations_of_user",
         )
         router.add_api_route(

@@ -1,0 +1,108 @@
+"""`l2rec serve`: the service on a store, in one process or several."""
+
+import ipaddress
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from l2rec.cli.show import say
+from l2rec.errors import MissingExtraError, SettingError, StoreError
+
+if TYPE_CHECKING:
+    from l2rec.serving.records import Release
+
+_PATIENCE = 30
+"""Seconds that requests in flight get at the end."""
+
+
+def serve(
+    store: Annotated[str, typer.Option("--store", help="sqlite:///PATH or redis://HOST[:PORT]/DB.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine only with keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Server processes; each holds the model.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    max_queue: Annotated[int, typer.Option(min=1, help="Questions that may wait for the model; then 503.")] = 256,
+    max_batch: Annotated[int, typer.Option(min=1, help="Questions that the model answers together.")] = 32,
+    max_k: Annotated[int, typer.Option("--max-k", min=1, help="Longest list that may be asked for.")] = 500,
+) -> None:
+    """Answer over HTTP from the current release of a store.
+
+    New releases, items and events are taken over while it runs. SIGTERM lets requests in flight end.
+    """
+    for package in ("fastapi", "uvicorn", "prometheus_client"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "serve")
+    release = _checked(store, host)
+    import uvicorn
+
+    from l2rec.serving.process import NAME, ProcessSettings
+    from l2rec.serving.wishes import Limits
+
+    settings = ProcessSettings(
+        store=store,
+        device=device,
+        largest=max_batch,
+        most=max_queue,
+        threads=max(1, (os.cpu_count() or 1) // workers),
+        limits=Limits(k=max_k),
+    )
+    os.environ[NAME] = settings.model_dump_json()
+    say(f"release {release.version}: {release.model}, {release.users} users, {release.items} items")
+    with _counting_together(workers):
+        uvicorn.run(
+            "l2rec.serving.process:application",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_PATIENCE,
+        )
+
+
+def _checked(address: str, host: str) -> "Release":
+    """What would be served; refuses a store, a run or an address that cannot be."""
+    from l2rec.serving.folder import RunFolder
+    from l2rec.serving.store.opening import open_store
+
+    store = open_store(address)
+    try:
+        release, keys = store.current(), store.keys()
+    finally:
+        store.close()
+    if release is None:
+        raise StoreError(f"--store {address}: no release. Publish a run first: l2rec publish RUN --store {address}")
+    RunFolder.open(Path(release.run)).refuse_unfinished()
+    if not keys and not _loopback(host):
+        raise SettingError(
+            f"--host {host}: others can reach it, and the store has no keys. "
+            f"Create one (l2rec keys create --store {address}), or listen on 127.0.0.1."
+        )
+    if not keys:
+        say("l2rec: warning: the store has no keys; everybody on this machine may read and write.")
+    return release
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def _counting_together(workers: int) -> Iterator[None]:
+    """A folder in which several processes count, so that any of them can tell the metrics of all."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="l2rec-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield

@@ -1,0 +1,86 @@
+"""`l2rec serve`: refuses what cannot be served in one line, answers over a real socket, and ends gracefully."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from l2rec.serving.publish import PublishOptions, publish
+from l2rec.serving.store.sqlite import SqliteStore
+from tests.cli.conftest import Call
+from tests.trained import World
+
+
+@pytest.fixture
+def address(world: World, tmp_path: Path) -> str:
+    """A store with a counted run."""
+    path = tmp_path / "store.sqlite"
+    store = SqliteStore(path)
+    publish(world.popularity, store, PublishOptions(k=5))
+    store.close()
+    return f"sqlite:///{path}"
+
+
+def test_a_store_without_a_release_is_refused(tmp_path: Path, call: Call) -> None:
+    said = call("serve", "--store", f"sqlite:///{tmp_path / 'new.sqlite'}")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert "no release. Publish a run first: l2rec publish RUN --store sqlite:///" in said.err
+
+
+def test_other_machines_are_let_in_only_with_keys(address: str, call: Call) -> None:
+    for host in ("0.0.0.0", "example.org", "192.0.2.1"):
+        said = call("serve", "--store", address, "--host", host)
+        assert said.code == 2
+        assert f"l2rec: --host {host}: others can reach it, and the store has no keys. Create one" in said.err
+
+
+def test_a_run_that_has_gone_is_refused(address: str, call: Call) -> None:
+    store = SqliteStore(Path(address.removeprefix("sqlite:///")))
+    release = store.current()
+    assert release is not None
+    store.begin(release.model_copy(update={"version": "gone", "run": "gone", "finished": None}))
+    store.switch(release.model_copy(update={"version": "gone", "run": "gone"}))
+    store.close()
+    said = call("serve", "--store", address)
+    assert (said.code, "gone: no run in this folder" in said.err) == (2, True)
+
+
+def _answer(url: str, process: "subprocess.Popen[bytes]") -> bytes:
+    for _ in range(300):
+        assert process.poll() is None
+        try:
+            with urlopen(url) as answer:
+                content: bytes = answer.read()
+                return content
+        except URLError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url}: no answer")
+
+
+def test_a_server_answers_over_http_and_ends_gracefully(address: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "l2rec", "serve", "--store", address, "--port", str(port)]
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=quiet) as process:
+        try:
+            told = json.loads(_answer(f"http://127.0.0.1:{port}/v1/users/u5/recommendations?k=3", process))
+            assert (told["source"], len(told["items"])) == ("cached", 3)
+            assert b"l2rec_answers_total" in _answer(f"http://127.0.0.1:{port}/metrics", process)
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode in (0, -signal.SIGTERM), err.decode()
+    assert b"warning: the store has no keys" in err
+    assert b"Traceback" not in err
