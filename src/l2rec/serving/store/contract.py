@@ -56,8 +56,8 @@ class Store(ABC):
     def rollback(self) -> Release:
         """Makes the release that was current before the current one current again, and returns it.
 
-        Each release has one place in that order, that of its last switch; the one that is left loses its place, is kept,
-        and may be switched to again. Dropped ones are passed over.
+        Each release has one place in that order, that of its last switch; the one that is left loses its place, is
+        kept, and may be switched to again. Dropped ones are passed over.
 
         Raises:
             StoreError: there is none.
