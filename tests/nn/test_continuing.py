@@ -69,6 +69,13 @@ def test_one_by_one_or_several_at_once_the_vector_is_that_of_the_whole(
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
+@every_kind
+@torch.no_grad()
+def test_keeping_keys_changes_no_bit_of_a_full_pass(kind: str) -> None:
+    made = network(kind)
+    assert torch.equal(steps(made, (7,))[0], whole(made, HISTORY))
+
+
 @decoders
 @torch.no_grad()
 @pytest.mark.parametrize("shape", [("both", False), ("semantic", False), ("behavioural", False), ("both", True)])
