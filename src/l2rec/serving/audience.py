@@ -10,7 +10,6 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor
 
-from l2rec.data.ids import Ids
 from l2rec.data.prepared import Prepared
 from l2rec.serving.recommender import pasts
 from l2rec.serving.records import Event
@@ -71,15 +70,15 @@ class Audience:
         )
 
 
-def audience_of(prepared: Prepared, item_ids: Ids, events: Iterable[Event], last: int) -> Audience:
+def audience_of(prepared: Prepared, events: Iterable[Event], last: int) -> Audience:
     """Returns the users of prepared data and of events.
 
     Args:
         prepared: What the run was trained on; everything that it knows of a user counts.
-        item_ids: The catalogue's ids.
         events: What the store heard, in the order of the numbers.
         last: Number of the last of them.
     """
+    item_ids = prepared.item_ids
     numbers = {user_id: number for number, user_id in enumerate(prepared.user_ids.values)}
     stopped: dict[int, int] = {}
     later: list[tuple[int, int, int]] = []

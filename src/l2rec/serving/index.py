@@ -13,8 +13,8 @@ from l2rec.evaluation.ranking import TIE_SEED
 
 EXACT_BELOW = 200_000
 """Items from which on `auto` means faiss."""
-SCORES = 1 << 24
-"""Scores that are held at a time, at most; 64 MiB."""
+SCORES = 1 << 25
+"""Scores that are held at a time, at most; 128 MiB."""
 GOAL = 0.95
 """Share of the exact list that faiss has to find on a sample of users; cells are added until it does."""
 _SAMPLE_A_CELL = 64
@@ -167,6 +167,10 @@ def ordered(
     numbers: Int[Tensor, "B C"], scores: Float[Tensor, "B C"], weight: Int[Tensor, " N"], k: int
 ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K"]]:
     """Returns the best `k` of some candidates a row, no number twice, in the order of `evaluation.ranking.best`."""
+    scores, by_score = scores.sort(dim=1, descending=True)
+    numbers = numbers.gather(1, by_score)
+    if not (scores[:, 1:] == scores[:, :-1]).any():
+        return numbers[:, :k], scores[:, :k]
     by_weight = weight[numbers].argsort(dim=1, descending=True)
     numbers, scores = numbers.gather(1, by_weight), scores.gather(1, by_weight)
     scores, by_score = scores.sort(dim=1, descending=True, stable=True)

@@ -1,6 +1,6 @@
 """A run that makes rows: the lists, preference vectors and histories of many users at once."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -36,35 +36,44 @@ class Lister:
 
     Attributes:
         model: The model, in evaluation mode.
-        item_ids: The catalogue's outside ids.
         k: Length of the lists.
-        mask_seen: Whether what a history holds is left out of its list; as in the run's evaluation.
+        mask_seen: Whether what a history holds is left out of its list.
         index: What the lists are searched in; None where the model has no vectors.
     """
 
-    def __init__(self, folder: RunFolder, k: int, kind: str = "auto", device: str = "cpu") -> None:
-        """Loads a run.
+    def __init__(self, model: Recommender, k: int, kind: str = "auto", mask_seen: bool = True) -> None:
+        """Makes the index.
 
         Args:
-            folder: A run that was trained to the end.
-            k: Length of the lists.
+            model: A trained model, in evaluation mode, on its device.
+            k: Length of the lists; the whole catalogue where that is shorter.
             kind: How the lists are searched.
-            device: Where the model computes.
+            mask_seen: Whether what a history holds is left out of its list.
+
+        Raises:
+            SettingError: there is no such kind.
+            MissingExtraError: faiss is wanted and not installed.
+        """
+        self.model = model
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.k = min(k, model.item_count)
+        self.mask_seen = mask_seen
+        self.index: Index | None = None
+        if isinstance(model, Retriever):
+            with torch.no_grad():
+                self.index = index_of(model.item_vectors(), kind)
+
+    @classmethod
+    def load(cls, folder: RunFolder, k: int, kind: str = "auto", device: str = "cpu") -> Self:
+        """Returns the lister of a run that was trained to the end; what is seen is left out as in its evaluation.
 
         Raises:
             RunError: the run is unfinished or its files were changed.
             MissingExtraError: faiss is wanted and not installed.
         """
         folder.refuse_unfinished()
-        items, self.item_ids = folder.catalogue()
-        self.device = torch.device(device)
-        self.model: Recommender = folder.model(items, self.device)
-        self.k = min(k, len(items))
-        self.mask_seen = folder.settings.evaluation.mask_seen
-        self.index: Index | None = None
-        if isinstance(self.model, Retriever):
-            with torch.no_grad():
-                self.index = index_of(self.model.item_vectors(), kind)
+        items, _ = folder.catalogue()
+        return cls(folder.model(items, torch.device(device)), k, kind, folder.settings.evaluation.mask_seen)
 
     @property
     def search(self) -> str:

@@ -69,10 +69,10 @@ def publish(run: Path, store: Store, options: PublishOptions | None = None) -> R
     options = options or PublishOptions()
     _refuse_impossible(options)
     folder = RunFolder.open(run)
-    lister = Lister(folder, options.k, options.index, options.device)
+    lister = Lister.load(folder, options.k, options.index, options.device)
     unfinished = _unfinished(folder, lister, store) if options.resume else None
     upto = store.last_event() if unfinished is None else unfinished.upto
-    audience = audience_of(folder.data(), lister.item_ids, events_until(store, upto), upto)
+    audience = audience_of(folder.data(), events_until(store, upto), upto)
     recall = lister.measure(audience)
     release = unfinished or _new(folder, lister, audience, upto, recall)
     _refuse_another(release, lister, audience)

@@ -29,7 +29,7 @@ class Worker:
         import ray
 
         run, k, approximate, device, cells = lister
-        self.lister = Lister(RunFolder.open(Path(run)), k, "faiss" if approximate else "exact", device)
+        self.lister = Lister.load(RunFolder.open(Path(run)), k, "faiss" if approximate else "exact", device)
         self.lister.look_at(cells)
         found: tuple[Audience, Sequence[Users]] = ray.get(shared)
         self.audience, self.plan = found
