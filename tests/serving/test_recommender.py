@@ -14,7 +14,10 @@ from l2rec.data.splits import SplitSettings
 from l2rec.errors import DataError, ModelError, RunError, SettingError
 from l2rec.models import Retriever, TextReader
 from l2rec.models.ids.sasrec import Model as SasRec
+from l2rec.serving.model.live import Ask
 from l2rec.serving.recommender import Recommender, pasts
+from tests.models.conftest import backbone  # noqa: F401  (the fixture)
+from tests.serving.model import runs
 from tests.trained import World, pinned_again
 
 
@@ -98,6 +101,21 @@ def test_words_are_answered_by_a_model_that_can_read_them(recommender: Recommend
     vectors = reader.item_vectors()
     assert best.item_id == able.item_ids.id(int((vectors @ vectors[4]).argmax()))
     assert isinstance(reader, Retriever)
+
+
+def test_a_prompt_moves_the_list_of_a_history_and_of_a_user(world: World, backbone: Path) -> None:  # noqa: F811
+    able = Recommender.load(runs.l2rec(world, backbone).folder.path)
+    history = ["i3", "i10"]
+    ask = Ask(tuple(able.item_ids.numbers(history)), prompt="red lamp")
+    scores = able.live.scores([ask])[0]
+    found = able.recommend(history=history, prompt="red lamp", k=30)
+    assert {one.item_id: one.score for one in found} == {
+        able.item_ids.id(n): pytest.approx(float(scores[n])) for n in range(30) if n not in ask.history
+    }
+    assert found != able.recommend(history=history, k=30)
+    assert able.recommend(user_id="u5", prompt="red lamp") != able.recommend(user_id="u5")
+    with pytest.raises(SettingError, match="pass a prompt with a user or a history; a text is the whole question"):
+        able.recommend(text="red lamp", prompt="red lamp")
 
 
 def test_a_floor_answers_too(world: World) -> None:

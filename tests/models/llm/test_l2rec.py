@@ -120,6 +120,35 @@ def test_an_empty_history_asks_for_the_average_event(backbone: Path) -> None:
     torch.testing.assert_close(found[1], scores(model, [5, 2])[0], rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_the_average_event_is_made_once_and_anew_after_every_change(
+    backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, calls = made(backbone).eval(), []
+    whole = model.item_vectors
+    monkeypatch.setattr(model, "item_vectors", lambda: calls.append(1) or whole())
+    batch = worlds.batch_of([[]])
+
+    def asked() -> torch.Tensor:
+        return model.user_vectors(batch)
+
+    first = asked()
+    assert torch.equal(asked(), first)
+    assert len(calls) == 1
+    tower = model.network.tower
+    for tensor in (tower.ids.weight, tower.projection.weight, tower.text, model.counts):
+        tensor[3] += 1.0
+        before, first = first, asked()
+        assert not torch.equal(first, before)
+        assert torch.equal(first, asked())
+    assert len(calls) == 5
+    state = {name: tensor + 1.0 for name, tensor in model.state().items() if tensor.is_floating_point()}
+    model.load_state(model.state() | state)
+    assert not torch.equal(asked(), first)
+    with torch.enable_grad():
+        assert asked().requires_grad
+
+
 def test_a_text_is_answered_by_the_semantic_view(backbone: Path) -> None:
     model = made(backbone)
     steps(model, 2)

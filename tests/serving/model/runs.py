@@ -22,4 +22,4 @@ def _trained(world: World, folder: Path, backbone: Path, views: str) -> Path:
 
 def l2rec(world: World, backbone: Path, views: str = "both") -> Live:
     """A little L2Rec that was trained for two epochs; the training happens once in a process."""
-    return Live.load(_trained(world, world.prepared.parent / "l2rec", backbone, views))
+    return Live.load(_trained(world, backbone.with_name(f"runs-on-{backbone.name}"), backbone, views))

@@ -55,6 +55,7 @@ class Model(Resuming, TextReader, Growing, Explaining):
         self.adapted_mean: Tensor
         self.token_counts = self._token_counts(self.tokens)
         self._room = Room()
+        self._average: tuple[object, Tensor] | None = None
         add_third(self, config, items)
 
     def loss(self, batch: Batch) -> Loss:
@@ -171,8 +172,18 @@ class Model(Resuming, TextReader, Growing, Explaining):
         return projected, state.gather(1, last).squeeze(1)
 
     def _crowd(self) -> Float[Tensor, "1 D"]:
-        """The direction of the average event, at the length of a user's vector."""
-        return self._scaled((self.counts @ self.item_vectors()).unsqueeze(0))
+        """The direction of the average event, at the length of a user's vector.
+
+        It hangs on every item, so it is kept for as long as no tensor that it is made of is written to.
+        """
+        tower = self.network.tower
+        made_of = (tower.text, tower.ids.weight, tower.projection.weight, self.counts)
+        state = tuple((tensor.data_ptr(), tensor._version) for tensor in made_of)
+        if torch.is_grad_enabled() or self.training or self._average is None or self._average[0] != state:
+            average = (self.counts @ self.item_vectors()).unsqueeze(0)
+            self._average = (state, average.detach())
+            return self._scaled(average)
+        return self._scaled(self._average[1])
 
     def _share_names(self) -> tuple[str, ...]:
         if self.config.integration == "input":

@@ -101,16 +101,15 @@ class Live:
             SettingError: a prompt is empty, the model was trained without what reads it, or an attribute vector has
                 another length than the run's.
         """
+        by_history = [n for n, ask in enumerate(asks) if ask.history or ask.prompt is None]
         prompted = [n for n, ask in enumerate(asks) if ask.prompt is not None]
-        steered = [n for n in prompted if asks[n].history]
-        by_history = sorted({*range(len(asks))} - {*prompted} | {*steered})
         found = torch.zeros(len(asks), len(self.catalogue))
         if by_history:
             found[by_history] = self._history_scores([asks[n] for n in by_history])
         if prompted:
             wanted = self._text_scores([asks[n].prompt or "" for n in prompted])
             for n, words in zip(prompted, wanted, strict=True):
-                found[n] = _standard(found[n]) + _standard(words) if n in steered else words
+                found[n] = _steered(found[n], words) if asks[n].history else words
         if self.catalogue.deleted:
             found[:, sorted(self.catalogue.deleted)] = -torch.inf
         return found
@@ -232,6 +231,11 @@ def _checked(attributes: Float[ndarray, " _given"], width: int) -> Float[ndarray
     if attributes.shape != (width,):
         raise SettingError(f"attributes: {attributes.size} values: the run has {width}. Pass a vector of that length.")
     return attributes
+
+
+def _steered(history: Float[Tensor, " N"], words: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """What a prompt makes of the scores for a history: both count alike, whatever their sizes."""
+    return _standard(history) + _standard(words)
 
 
 def _standard(scores: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
