@@ -80,7 +80,7 @@ def test_nobody_is_unknown(client: TestClient, store: SqliteStore) -> None:
 
 
 def _numbers(client: TestClient, numbers: tuple[int, ...]) -> list[str]:
-    catalogue = client.app.state.desk.ready.live.catalogue  # type: ignore[attr-defined]
+    catalogue = client.app.state.desk.stage.ready.live.catalogue  # type: ignore[attr-defined]
     return [catalogue.id(number).removeprefix("i") for number in numbers]
 
 

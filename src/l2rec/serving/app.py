@@ -11,12 +11,14 @@ from starlette.types import ASGIApp
 
 from l2rec.serving.api import faults
 from l2rec.serving.api.events import Events
+from l2rec.serving.api.explanations import Explanations
 from l2rec.serving.api.items import ItemRoutes
 from l2rec.serving.api.state import State
 from l2rec.serving.api.users import Lists
 from l2rec.serving.desk import Desk
 from l2rec.serving.doorway import Doorway
 from l2rec.serving.edition import Engine
+from l2rec.serving.stage import Stage
 from l2rec.serving.store.contract import Store
 from l2rec.serving.watch import Watch
 from l2rec.serving.wishes import Limits
@@ -51,19 +53,21 @@ def create_app(store: Store, options: ServeOptions | None = None, guard: Guard |
         guard: Lets in; everybody where None.
     """
     options = options or ServeOptions()
-    desk = Desk(store, options.engine)
+    stage = Stage(store, options.engine)
+    desk = Desk(stage)
     app = FastAPI(
         title="l2rec",
         version=version("l2rec"),
         summary="Personalised lists from a language model that heard of the last event.",
-        lifespan=_lifespan(desk, options.poll),
+        lifespan=_lifespan(stage, options.poll),
         docs_url=None,
         redoc_url=None,
     )
     app.state.desk, app.state.options = desk, options
     faults.install(app)
     limits = options.limits
-    for family in (Lists(desk, limits), Events(desk, limits), ItemRoutes(desk, limits), State(desk)):
+    families = (Lists(desk, limits), Explanations(desk, limits), Events(desk, limits), ItemRoutes(desk, limits))
+    for family in (*families, State(desk)):
         app.include_router(family.router())
     if guard is not None:
         app.add_middleware(guard)
@@ -71,14 +75,14 @@ def create_app(store: Store, options: ServeOptions | None = None, guard: Guard |
     return app
 
 
-def _lifespan(desk: Desk, poll: float) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(stage: Stage, poll: float) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = Watch(desk, poll)
+        watch = Watch(stage, poll)
         await watch.look()
         task = asyncio.create_task(watch.go_on())
         yield
         task.cancel()
-        desk.close()
+        stage.close()
 
     return lifespan

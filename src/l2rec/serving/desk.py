@@ -2,34 +2,27 @@
 
 import asyncio
 import logging
-import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 
-from l2rec.errors import L2RecError, SettingError, StoreDownError, StoreError
+from l2rec.errors import L2RecError, SettingError
 from l2rec.serving.batching import BusyError, LateError, StoppedError
-from l2rec.serving.edition import Edition, Engine, Listed, Question
-from l2rec.serving.metrics import Metrics
+from l2rec.serving.edition import Edition, Listed, Question
+from l2rec.serving.memory import Memory
+from l2rec.serving.model.explain import Explanation
 from l2rec.serving.model.live import Ask
-from l2rec.serving.records import Event, LiveItem, Release, UserRow, UserState
-from l2rec.serving.store.contract import Store
-from l2rec.serving.wishes import Answer, Filters, Source, Wish, diversified
+from l2rec.serving.readymade import age_of, from_row, popular
+from l2rec.serving.records import Event, UserRow, UserState
+from l2rec.serving.stage import Stage
+from l2rec.serving.wishes import Answer, Filters, Source, Wish
 
 _LOG = logging.getLogger(__name__)
 DOWN = "the store is down: answered from memory"
 LATE = "the model did not answer within the deadline"
 FAILED = "the model failed"
 DEAF = "this model cannot read text: the words were left out"
-KEPT_USERS = 4096
-"""Users whose last known state is kept for the time when the store is down."""
-
-
-class NotReadyError(StoreError):
-    """No release has been loaded yet."""
 
 
 class UnknownError(L2RecError):
@@ -57,39 +50,14 @@ class Desk:
     """Answers to users from the current release of a store.
 
     Attributes:
-        store: Where releases, rows, events and items lie.
+        stage: The release that is served.
         metrics: What is counted.
-        edition: The release that is served; None before the first.
     """
 
-    def __init__(self, store: Store, engine: Engine | None = None, metrics: Metrics | None = None) -> None:
-        """Notes where to answer from; `refresh` brings the first release to life.
-
-        Args:
-            store: The store.
-            engine: How models are run.
-            metrics: What is counted.
-        """
-        self.store = store
-        self.metrics = metrics or Metrics()
-        self.engine = replace(engine or Engine(), sizes=self.metrics.batches.observe)
-        self.edition: Edition | None = None
-        self._recent: OrderedDict[str, UserState] = OrderedDict()
-        self._turn = asyncio.Lock()
-        self.metrics.watch(self._queue, self._age)
-
-    @property
-    def ready(self) -> Edition:
-        """The release that is served.
-
-        Raises:
-            NotReadyError: there is none yet.
-        """
-        if self.edition is None:
-            raise NotReadyError("no release is loaded yet. Publish a run, or wait until it is loaded.")
-        return self.edition
-
-    # Lists
+    def __init__(self, stage: Stage) -> None:
+        """Answers from what is on the stage."""
+        self.stage, self.metrics = stage, stage.metrics
+        self._memory = Memory(stage.store)
 
     async def for_user(self, user_id: str, wish: Wish) -> Answer:
         """Returns the list of a user, known or not; an event that was acknowledged has been heard.
@@ -98,8 +66,9 @@ class Desk:
             BusyError: the model is asked and too many questions wait.
             NotReadyError: there is no release.
         """
-        edition = self.ready
-        state, notes = await self._state(edition, user_id)
+        edition = self.stage.ready
+        state, down = await self._memory.user(edition.release.version, user_id)
+        notes = (DOWN,) if down else ()
         if state.row is not None and not state.events and not notes:
             ready = self._ahead(edition, state.row, wish)
             if ready is not None:
@@ -126,7 +95,7 @@ class Desk:
             BusyError: too many questions wait.
             NotReadyError: there is no release.
         """
-        edition = self.ready
+        edition = self.stage.ready
         width, numbers = edition.live.model.attribute_count, edition.shelf.numbers(history)
         if attributes is not None and len(attributes) != width:
             raise SettingError(f"attributes: {len(attributes)} values: the run has {width}. Send that many, or none.")
@@ -142,7 +111,7 @@ class Desk:
 
     def _refuse_stopped(self, edition: Edition) -> None:
         """An edition that was replaced between two lines is no reason to fail; the end of the server is."""
-        if self.edition is edition:
+        if self.stage.edition is edition:
             raise NotReadyError("the server is stopping. Ask another one.")
 
     async def similar(self, item_id: str, k: int, filters: Filters) -> Answer:
@@ -152,17 +121,50 @@ class Desk:
             UnknownError: no item has that id.
             NotReadyError: there is no release.
         """
-        edition = self.ready
-        number = edition.shelf.number(item_id)
-        if number is None:
-            raise UnknownError(f"items/{item_id}: no such item. Put it first.")
+        edition = self.stage.ready
+        [number] = self._numbers(edition, [item_id])
         return self._told(edition, await edition.alike(number, k, filters), "fresh", ())
+
+    async def explained(
+        self, user_id: str, item_ids: Sequence[str], wish: Wish
+    ) -> tuple[Explanation, Edition, tuple[str, ...]]:
+        """Returns why items have their scores for a user, with the release that says so and notes.
+
+        Args:
+            user_id: The user.
+            item_ids: The items; the user's own list of the model where there are none.
+            wish: What is wanted of that list; its prompt is part of the question in both cases.
+
+        Raises:
+            UnknownError: nothing is known of the user, or no item has such an id.
+            BusyError: too many questions wait.
+            LateError: the model did not answer within the deadline.
+            NotReadyError: there is no release.
+        """
+        edition = self.stage.ready
+        state, down = await self._memory.user(edition.release.version, user_id)
+        if state.row is None and not state.events:
+            raise UnknownError(f"users/{user_id}: nothing is known of this user. Report an event first.")
+        person = self._heard(edition, self._person(edition, state, wish, (DOWN,) if down else ()))
+        numbers = self._numbers(edition, item_ids)
+        if not numbers:
+            hidden = person.ask.history if self._masks(edition, wish) else ()
+            question = Question(person.ask, wish.k, hidden, wish.filters, wish.diversity)
+            numbers = (await edition.ask(question, wish.deadline))[0]
+        return await edition.explained(person.ask, numbers), edition, person.notes
+
+    def _numbers(self, edition: Edition, item_ids: Sequence[str]) -> list[int]:
+        found = [(item_id, edition.shelf.number(item_id)) for item_id in item_ids]
+        for item_id, number in found:
+            if number is None or number in edition.shelf.deleted:
+                raise UnknownError(f"items/{item_id}: no such item. Put it first.")
+        return [number for _, number in found if number is not None]
 
     def _ahead(self, edition: Edition, row: UserRow, wish: Wish) -> Answer | None:
         """The list made ahead, where it is what the model would say; None where it is not."""
         if wish.prompt is not None or wish.diversity or wish.mask_seen not in (None, edition.mask_seen):
             return None
-        listed = _from_row(edition, row, wish, ())
+        listed = from_row(edition, row, wish, ())
         whole = len(listed[0]) == wish.k or len(row.numbers) < edition.release.k
         return self._told(edition, listed, "cached", ()) if whole else None
 
@@ -175,15 +177,13 @@ class Desk:
 
     async def _answer(self, edition: Edition, person: Person, wish: Wish) -> Answer:
         """The chain."""
+        person = self._heard(edition, person)
         ask, notes = person.ask, person.notes
-        if ask.prompt is not None and not edition.live.can_read:
-            ask, notes = replace(ask, prompt=None), (*notes, DEAF)
         if person.row is not None and not person.news:
             ready = self._ahead(edition, person.row, replace(wish, prompt=ask.prompt))
             if ready is not None:
                 return replace(ready, notes=notes)
-        mask = edition.mask_seen if wish.mask_seen is None else wish.mask_seen
-        hidden = ask.history if mask else ()
+        hidden = ask.history if self._masks(edition, wish) else ()
         known = bool(ask.history) or person.row is not None
         if known or ask.prompt is not None or ask.attributes is not None:
             source: Source = "fresh" if known else "newcomer"
@@ -193,8 +193,18 @@ class Desk:
                 return self._told(edition, listed, source, notes)
             notes = (*notes, why)
         if person.row is not None:
-            return self._told(edition, _from_row(edition, person.row, wish, hidden), "cached", notes)
-        return self._told(edition, _popular(edition, wish, hidden), "popular", notes)
+            return self._told(edition, from_row(edition, person.row, wish, hidden), "cached", notes)
+        return self._told(edition, popular(edition, wish, hidden), "popular", notes)
+
+    def _heard(self, edition: Edition, person: Person) -> Person:
+        """The same person; without words where the model cannot read."""
+        if person.ask.prompt is None or edition.live.can_read:
+            return person
+        return replace(person, ask=replace(person.ask, prompt=None), notes=(*person.notes, DEAF))
+
+    def _masks(self, edition: Edition, wish: Wish) -> bool:
+        """Whether items of the history are left out."""
+        return edition.mask_seen if wish.mask_seen is None else wish.mask_seen
 
     async def _asked(self, edition: Edition, question: Question, seconds: float) -> tuple[Listed | None, str]:
         """The model's list, or why there is none."""
@@ -211,48 +221,8 @@ class Desk:
     def _told(self, edition: Edition, listed: Listed, source: Source, notes: tuple[str, ...]) -> Answer:
         self.metrics.answers.labels(source).inc()
         release = edition.release
-        age = 0.0 if source in ("fresh", "newcomer") else _age_of(release)
+        age = 0.0 if source in ("fresh", "newcomer") else age_of(release)
         return Answer(listed[0], listed[1], source, release.version, age, notes, edition.shelf)
-
-    # What is known and what is reported
-
-    async def _state(self, edition: Edition, user_id: str) -> tuple[UserState, tuple[str, ...]]:
-        """The store's word on a user, or the last that was heard of him where the store is down."""
-        version = edition.release.version
-        try:
-            if self.store.is_local:
-                state = self.store.user(version, user_id)
-            else:
-                state = await asyncio.to_thread(self.store.user, version, user_id)
-        except StoreDownError:
-            return self._recent.get(user_id, UserState(None)), (DOWN,)
-        if state.row is not None or state.events:
-            self._recent[user_id] = state
-            self._recent.move_to_end(user_id)
-            if len(self._recent) > KEPT_USERS:
-                self._recent.popitem(last=False)
-        return state, ()
-
-    def store_is_up(self) -> bool:
-        """Returns whether the store can be read."""
-        try:
-            self.store.ping()
-        except StoreError:
-            return False
-        return True
-
-    async def history(self, user_id: str) -> Ask:
-        """Returns what the model would be asked for a user.
-
-        Raises:
-            UnknownError: nothing is known of the user.
-            StoreDownError: the store cannot be read.
-        """
-        edition = self.ready
-        state = await asyncio.to_thread(self.store.user, edition.release.version, user_id)
-        if state.row is None and not state.events:
-            raise UnknownError(f"users/{user_id}: nothing is known of this user. Report an event first.")
-        return self._person(edition, state, Wish(), ()).ask
 
     async def report(self, events: Sequence[Event]) -> list[bool]:
         """Stores events and returns which are new; they are durable then, and in the next answer of every process.
@@ -260,102 +230,6 @@ class Desk:
         Raises:
             StoreDownError: the store cannot be written; nothing was acknowledged.
         """
-        new = await asyncio.to_thread(self.store.append, events)
+        new: list[bool] = await asyncio.to_thread(self.stage.store.append, events)
         self.metrics.events.inc(sum(new))
         return new
-
-    async def put(self, item: LiveItem) -> bool:
-        """Stores a change of an item and takes it over; returns whether the item can be recommended now.
-
-        Raises:
-            StoreDownError: the store cannot be written; nothing was changed.
-        """
-        await asyncio.to_thread(self.store.put_items, [item])
-        edition = self.edition
-        if edition is None:
-            return False
-        try:
-            await edition.catch_up(self.store.items)
-        except StoppedError:  # replaced just now: the next edition has read the change
-            edition = self.ready
-        number = edition.shelf.number(item.item_id)
-        return number is not None and number not in edition.shelf.deleted
-
-    # Releases
-
-    async def refresh(self) -> None:
-        """Takes over a new release and new changes of items, where the store has any.
-
-        The new model is brought to life in a thread beside the old one, which answers until it is replaced.
-
-        Raises:
-            StoreDownError: the store cannot be read.
-            L2RecError: the new release cannot be loaded; the old one goes on.
-        """
-        async with self._turn:
-            release = await asyncio.to_thread(self.store.current)
-            old = self.edition
-            if release is not None and (old is None or old.release.version != release.version):
-                self.edition = await asyncio.to_thread(self._loaded, release)
-                self._recent.clear()
-                self.metrics.reloads.labels("done").inc()
-                if old is not None:
-                    old.close()
-            if self.edition is not None:
-                await self.edition.catch_up(self.store.items)
-
-    def close(self) -> None:
-        """Takes no more questions; what was accepted is answered."""
-        if self.edition is not None:
-            self.edition.close()
-
-    def _loaded(self, release: Release) -> Edition:
-        try:
-            return Edition.load(release, self.store.items(), self.engine)
-        except Exception:
-            self.metrics.reloads.labels("failed").inc()
-            raise
-
-    def _queue(self) -> float:
-        return 0.0 if self.edition is None else float(len(self.edition.batcher))
-
-    def _age(self) -> float:
-        return 0.0 if self.edition is None else _age_of(self.edition.release)
-
-
-def _age_of(release: Release) -> float:
-    return max(0.0, time.time() - (release.finished or release.created))
-
-
-def _from_row(edition: Edition, row: UserRow, wish: Wish, hidden: Sequence[int]) -> Listed:
-    """The list made ahead, with what came since at its place and without what went."""
-    shelf = edition.shelf
-    filtered = bool(wish.filters or hidden or shelf.deleted)
-    places = len(row.numbers) if filtered or wish.diversity or len(shelf.added) else wish.k
-    numbers, scores = row.numbers[:places], row.scores[:places]
-    if len(shelf.added) and len(row.vector):
-        numbers = np.concatenate((numbers, shelf.added))
-        scores = np.concatenate((scores, shelf.vectors @ row.vector.astype(np.float32)))
-        order = np.argsort(-scores, kind="stable")
-        numbers, scores = numbers[order], scores[order]
-    listed = list(zip(numbers.tolist(), scores.tolist(), strict=True))
-    if filtered:
-        out = shelf.deleted.union(hidden)
-        listed = [(n, s) for n, s in listed if n not in out and (not wish.filters or shelf.passes(n, wish.filters))]
-    if wish.diversity:
-        vectors = shelf.token_vectors([n for n, _ in listed])
-        scores = np.array([s for _, s in listed])
-        listed = [listed[place] for place in diversified(scores, vectors, wish.k, wish.diversity).tolist()]
-    return [n for n, _ in listed[: wish.k]], [s for _, s in listed[: wish.k]]
-
-
-def _popular(edition: Edition, wish: Wish, hidden: Sequence[int]) -> Listed:
-    """What most did, most first; then what nobody did yet, so that a list is as long as the filters allow."""
-    shelf, out = edition.shelf, edition.shelf.deleted.union(hidden)
-    listed: dict[int, None] = {}
-    for number in chain(edition.release.popular, range(shelf.count)):
-        if len(listed) == wish.k:
-            break
-        if number not in out and (not wish.filters or shelf.passes(number, wish.filters)):
-            listed[number] = None
-    return list(listed), [float(len(listed) - place) for place in range(len(listed))]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from l2rec.evaluation.ranking import best
 from l2rec.serving.batching import Batcher
+from l2rec.serving.model.explain import Explanation, explain
 from l2rec.serving.model.live import Ask, Live
 from l2rec.serving.records import LiveItem, Release
 from l2rec.serving.shelf import Shelf, Tokens
@@ -122,6 +123,10 @@ class Edition:
     async def alike(self, number: int, k: int, filters: Filters) -> Listed:
         """Returns the items most like an item: by the cosine of the model's vectors, by tokens where it has none."""
         return await self.batcher.between(lambda: self._alike(number, k, filters))
+
+    async def explained(self, ask: Ask, numbers: Sequence[int]) -> Explanation:
+        """Returns why items have their scores; other questions wait meanwhile."""
+        return await self.batcher.between(lambda: explain(self.live, ask, numbers))
 
     def close(self) -> None:
         """Takes no more questions; what was accepted is answered. Returns at once."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from l2rec.errors import L2RecError, StoreDownError
-from l2rec.serving.desk import Desk
+from l2rec.serving.stage import Stage
 
 _LOG = logging.getLogger(__name__)
 _LONGEST = 10.0
@@ -18,14 +18,14 @@ class Watch:
         pause: Seconds until the next look.
     """
 
-    def __init__(self, desk: Desk, poll: float) -> None:
+    def __init__(self, stage: Stage, poll: float) -> None:
         """Keeps whose edition it renews.
 
         Args:
-            desk: The desk.
+            stage: The stage.
             poll: Seconds between two looks.
         """
-        self._desk, self._poll, self.pause = desk, poll, poll
+        self._stage, self._poll, self.pause = stage, poll, poll
         self._said = ""
 
     async def go_on(self) -> None:
@@ -37,7 +37,7 @@ class Watch:
     async def look(self) -> None:
         """Looks once; a failure is logged when it is a new one, and what cannot be loaded is tried less and less."""
         try:
-            await self._desk.refresh()
+            await self._stage.refresh()
         except StoreDownError as error:
             self._say(f"store: {error}")
             self.pause = self._poll

@@ -52,12 +52,14 @@ class ItemRoutes:
             if "=" not in token:
                 raise SettingError(f'attributes: "{token}": no "=". Name column and value, e.g. genres=Comedy.')
         item = LiveItem(item_id=item_id, title=body.title, text=body.text, attributes=tuple(body.attributes))
-        return ItemState(item_id=item_id, recommendable=await self.desk.put(item))
+        return ItemState(item_id=item_id, recommendable=await self.desk.stage.put(item))
 
     async def delete(self, request: Request) -> ItemState:
         """Delete an item: it stands in no list from now on, until it is put again."""
         item_id = self._id(request)
-        return ItemState(item_id=item_id, recommendable=await self.desk.put(LiveItem(item_id=item_id, deleted=True)))
+        return ItemState(
+            item_id=item_id, recommendable=await self.desk.stage.put(LiveItem(item_id=item_id, deleted=True))
+        )
 
     async def similar(self, request: Request) -> Response:
         """The items most like an item, by the model's vectors, or by common attributes where it has none."""

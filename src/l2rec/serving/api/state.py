@@ -44,8 +44,8 @@ class State:
 
     async def readyz(self) -> Ready:
         """Whether a release is loaded, so that lists can be answered."""
-        edition = self.desk.ready
-        up = await asyncio.to_thread(self.desk.store_is_up)
+        edition = self.desk.stage.ready
+        up = await asyncio.to_thread(self.desk.stage.is_store_up)
         release = edition.release
         return Ready(
             version=release.version, model=release.model, items=edition.shelf.count, store="up" if up else "down"
