@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -76,6 +77,17 @@ def test_a_server_answers_over_http_and_ends_gracefully(address: str) -> None:
         try:
             told = json.loads(_answer(f"http://127.0.0.1:{port}/v1/users/u5/recommendations?k=3", process))
             assert (told["source"], len(told["items"])) == ("cached", 3)
+            event = {"event_id": "e", "user_id": "..%2F/ü", "item_id": "i3"}
+            report = Request(
+                f"http://127.0.0.1:{port}/v1/events",
+                json.dumps({"events": [event]}).encode(),
+                {"content-type": "application/json"},
+            )
+            with urlopen(report) as answer:
+                assert json.load(answer) == {"accepted": 1, "new": 1}
+            path = f"/v1/users/{quote(event['user_id'], safe='')}/recommendations"
+            told = json.loads(_answer(f"http://127.0.0.1:{port}{path}", process))
+            assert (told["source"], "i3" in [item["item_id"] for item in told["items"]]) == ("fresh", False)
             assert b"l2rec_answers_total" in _answer(f"http://127.0.0.1:{port}/metrics", process)
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=60)

@@ -68,7 +68,7 @@ def create_app(store: Store, options: ServeOptions | None = None, guard: Guard |
     limits = options.limits
     families = (Lists(desk, limits), Explanations(desk, limits), Events(desk, limits), ItemRoutes(desk, limits))
     for family in (*families, State(desk)):
-        app.include_router(family.router())
+        app.router.routes.extend(family.router().routes)  # included routers are asked one after the other, slowly
     if guard is not None:
         app.add_middleware(guard)
     app.add_middleware(Doorway, metrics=desk.metrics)

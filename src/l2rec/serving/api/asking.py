@@ -116,7 +116,7 @@ class Reader:
             raise SettingError(f"{unknown[0][:40]!r}: no such parameter. Known: {', '.join(self.names)}.")
         values = {name: _SINGLE[name](name, given[name]) for name in _SINGLE if name in given}
         filters = Filters(*(frozenset(given.get(name, ())) for name in _LISTS))
-        wish = Wish(filters=filters, **values)
+        wish = Wish(filters=filters, deadline=values.pop("deadline_ms", 1000 * DEFAULT.deadline) / 1000, **values)
         wish.check(self.limits)
         return wish
 
