@@ -1,6 +1,10 @@
 """The log says what happened, as objects, as curves, and only of what counts."""
 
 import math
+import os
+import re
+import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -76,7 +80,6 @@ def test_readings_begin_anew_after_each_line(tmp_path: Path) -> None:
 
 
 def test_trackers_get_the_log(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     trained(tmp_path, tiny(), given([0.1, 0.3, 0.2]), trackers=("tensorboard",))
@@ -95,6 +98,81 @@ def test_a_tracker_that_is_unknown_or_not_installed_is_refused(tmp_path: Path, m
     ):
         trained(tmp_path, tiny(), trackers=("abacus",))
     monkeypatch.setattr(runlog, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r'tensorboard: not installed\. Run: pip install "l2rec\[track\]"'):
-        trained(tmp_path, tiny(), trackers=("tensorboard",))
+    for name, extra in {"tensorboard": "track", "wandb": "wandb", "mlflow": "mlflow"}.items():
+        with pytest.raises(MissingExtraError, match=rf'^{name}: not installed\. Run: pip install "l2rec\[{extra}\]"$'):
+            trained(tmp_path, tiny(), trackers=(name,))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_trackers_stay_in_the_run_folder_and_offline_unless_the_user_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI", "MLFLOW_DISABLE_TELEMETRY"):
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    options = runlog._options(tmp_path)
+    assert options["wandb"]["mode"] == "offline"
+    assert options["wandb"]["dir"] == str(tmp_path)
+    assert options["mlflow"]["logging_dir"].startswith(tmp_path.as_uri())
+    with runlog._environment(runlog._at_home(tmp_path)):
+        assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
+        assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert dict(os.environ) == before
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking.example")
+    options = runlog._options(tmp_path)
+    assert "mode" not in options["wandb"]
+    assert options["mlflow"] == {}
+    with runlog._environment(runlog._at_home(tmp_path)):
+        assert os.environ["MLFLOW_TRACKING_URI"] == "https://tracking.example"
+    assert os.environ["MLFLOW_TRACKING_URI"] == "https://tracking.example"
+
+
+def test_names_become_what_mlflow_takes() -> None:
+    assert runlog._plain("metrics/ndcg@10") == "metrics/ndcg_at_10"
+    assert runlog._plain("parts/BPC (mean)") == "parts/BPC _mean_"
+
+
+def alone(folder: Path, monkeypatch: pytest.MonkeyPatch, tracker: str) -> Path:
+    """Trains below `folder` with an empty home and working directory; returns the run's trackers."""
+    for name in [name for name in os.environ if name.startswith(("WANDB_", "MLFLOW_"))]:
+        monkeypatch.delenv(name)
+    for name in ("home", "here"):
+        (folder / name).mkdir()
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.chdir(folder / "here")
+    trained(folder / "run", tiny(), given([0.1, 0.3, 0.2]), trackers=(tracker,))
+    assert list((folder / "home").rglob("*")) == list((folder / "here").rglob("*")) == []
+    return folder / "run/trackers"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_wandb_gets_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trackers = alone(tmp_path, monkeypatch, "wandb")
+    (path,) = trackers.glob("wandb/offline-run-*/run-*.wandb")
+    logged = [line["loss"] for line in lines(tmp_path / "run") if "loss" in line]
+    until = time.monotonic() + 30  # W&B's own process writes the file's end after the training has gone on
+    while len(values(path, b"\x04loss")) < len(logged) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert values(path, b"metrics/ndcg@10") == pytest.approx([0.1, 0.3, 0.2])
+    assert values(path, b"\x04loss") == pytest.approx(logged)
+
+
+def values(path: Path, name: bytes) -> list[float]:
+    """The different values of a name in W&B's file: the name, a tag, a byte with the length, the number as text."""
+    found = path.read_bytes()
+    ends = [match.end() for match in re.finditer(re.escape(name) + rb"\x82\x01", found)]
+    return list(dict.fromkeys(float(found[end + 1 : end + 1 + found[end]]) for end in ends))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_mlflow_gets_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trackers = alone(tmp_path, monkeypatch, "mlflow")
+    with sqlite3.connect(trackers / "mlflow.db") as store:
+        query = "select value from metrics where key = ? order by step"
+        ndcg, loss = ([value for (value,) in store.execute(query, (name,))] for name in ("metrics/ndcg_at_10", "loss"))
+    store.close()
+    assert ndcg == pytest.approx([0.1, 0.3, 0.2])
+    assert loss == pytest.approx([line["loss"] for line in lines(tmp_path / "run") if "loss" in line])

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +24,8 @@ LOG = "log.jsonl"
 EVERY = 10
 """Steps between two lines; the last step of an epoch always ends one."""
 _TRACKERS = {"tensorboard": "track", "wandb": "wandb", "mlflow": "mlflow"}
+TRACKED = "trackers"
+"""The folder, in the run's, that holds what trackers write."""
 
 
 def refuse_trackers(names: tuple[str, ...]) -> None:
@@ -84,12 +90,17 @@ class RunLog:
         self.accelerator = processes.accelerator
         self.course = course
         self.file = None
+        self.surroundings = ExitStack()
         if processes.is_first:
             self.file = (folder / LOG).open("ab")
             self.file.truncate(min(course.log_bytes, self.file.tell()))
         plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.model_dump().items()}
         if settings.trackers:
-            self.accelerator.init_trackers("l2rec", config=plain)
+            home = (folder / TRACKED).resolve()
+            home.mkdir(exist_ok=True)
+            options = _options(home)
+            self.surroundings.enter_context(_environment(_at_home(home)))
+            self.accelerator.init_trackers("l2rec", config=plain, init_kwargs=options)
 
     def __enter__(self) -> "RunLog":
         return self
@@ -99,6 +110,7 @@ class RunLog:
     ) -> None:
         for tracker in self.accelerator.trackers:
             tracker.finish()
+        self.surroundings.close()
         if self.file is not None:
             self.file.close()
 
@@ -108,8 +120,11 @@ class RunLog:
             self.file.write(json.dumps(_finite(line), allow_nan=False).encode() + b"\n")
             self.file.flush()
             self.course.log_bytes = self.file.tell()
-        if self.accelerator.trackers:
-            self.accelerator.log(_flat(line), step=line["step"])
+        for tracker in self.accelerator.trackers:
+            values = _flat(line)
+            if tracker.name == "mlflow":
+                values = {_plain(name): value for name, value in values.items()}
+            tracker.log(values, step=line["step"])
 
 
 def _finite(value: Any) -> Any:
@@ -127,3 +142,41 @@ def _flat(line: dict[str, Any]) -> dict[str, float]:
         elif name != "step":
             flat[name] = float(value)
     return flat
+
+
+def _plain(name: str) -> str:
+    """`metrics/ndcg@10` as `metrics/ndcg_at_10`: MLflow refuses signs beyond these."""
+    return re.sub(r"[^/\w.\- :]", "_", name.replace("@", "_at_"))
+
+
+def _at_home(home: Path) -> dict[str, str]:
+    """The environment in which W&B and MLflow write below `home` and send nothing; what the user has set stays."""
+    return {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{(home / 'mlflow.db').as_posix()}",
+        "WANDB_CACHE_DIR": str(home / "wandb-cache"),
+        "WANDB_ERROR_REPORTING": "false",
+    }
+
+
+def _options(home: Path) -> dict[str, dict[str, Any]]:
+    """What accelerate passes to each tracker; a mode or a server that the user has set stays."""
+    wandb: dict[str, Any] = {"dir": str(home), "settings": {"console": "off"}}
+    if "WANDB_MODE" not in os.environ:
+        wandb["mode"] = "offline"
+    if os.environ.get("WANDB_MODE", "offline") == "offline":
+        wandb["settings"]["silent"] = True
+    mlflow = {} if "MLFLOW_TRACKING_URI" in os.environ else {"logging_dir": (home / "mlflow").as_uri()}
+    return {"wandb": wandb, "mlflow": mlflow}
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Sets what is not set, and unsets it at the end, so that the next run in this process has its own."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
