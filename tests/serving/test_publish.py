@@ -117,6 +117,15 @@ def test_a_resumed_release_is_the_one_that_was_begun(run: Path, store: SqliteSto
     assert written(store, release) == written(whole, publish(run, whole, SMALL))
 
 
+def test_a_release_that_lacks_only_its_switch_is_finished(run: Path, store: SqliteStore) -> None:
+    with pytest.raises(CutError):
+        publish(run, store, PublishOptions(k=9, batch=7, progress=cut_after(40)))
+    assert store.current() is None
+    release = publish(run, store, PublishOptions(k=9, batch=7, resume=True, progress=cut_after(0)))
+    assert store.current() == release
+    assert len(rows_of(store, release)) == 40
+
+
 @pytest.mark.parametrize("changed", [{"k": 8}, {"run": "seed-1"}])
 def test_another_run_or_length_is_no_resumption(
     changed: dict[str, object], run: Path, world: World, store: SqliteStore

@@ -76,7 +76,11 @@ class Exact(Index):
 
 
 class Cells(Index):
-    """Looks at the items of the cells whose centres are nearest to the user; needs the extra `serve`."""
+    """Looks at the items of the cells whose centres are nearest to the user; needs the extra `serve`.
+
+    Cells and not a graph: on 200,000 clustered vectors of many lengths, faiss's HNSW took longer to build and to search
+    and found less by dot product, and several threads do not build the same graph twice.
+    """
 
     def __init__(self, vectors: Float[Tensor, "N D"]) -> None:
         """Learns the cells and sorts the items into them; the same vectors give the same cells.

@@ -157,12 +157,11 @@ def _computed(
 
 
 def _expire(store: Store, before: Release | None, keep: int) -> None:
-    """Drops what is beyond the newest `keep` and older than the release that was current before."""
+    """Drops what is beyond the newest `keep` and older than the release that was current before, which itself stays."""
     current, found = store.current(), store.releases()
     if before is None or current is None:
         return
-    kept = {before.version, current.version}
-    kept |= {release.version for release in [r for r in found if r.finished is not None][:keep]}
+    kept = {current.version} | {release.version for release in [r for r in found if r.finished is not None][:keep]}
     for release in found:
         if release.version not in kept and _is_older(release, before):
             store.drop(release.version)
