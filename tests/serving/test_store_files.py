@@ -156,8 +156,9 @@ def test_what_is_no_database_is_said_to_be_none(path: Path) -> None:
 
 def test_a_row_of_a_killed_drop_goes_with_the_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SqliteStore(path)
-    for version, number in (("a", 1), ("b", 2), ("c", 3)):
+    for version, number in (("b", 2), ("c", 3), ("a", 1)):
         publish(store, version, [f"u{n}" for n in range(40)], number)
+    store.switch(release("c"))
     monkeypatch.setattr("l2rec.serving.store.sqlite._STEP", 10)
     steps = iter([None])
     read = SqliteFile.read
@@ -182,7 +183,13 @@ def test_a_row_of_a_killed_drop_goes_with_the_next(path: Path, monkeypatch: pyte
 
 
 def test_a_forked_child_opens_the_file_for_itself(store: SqliteStore) -> None:
-    child = multiprocessing.get_context("fork").Process(target=lambda: store.append([event("child")]))
+    parents = {id(connection) for _, connection in store._file._free}
+
+    def tell() -> None:
+        store.append([event("child")])
+        assert parents.isdisjoint(id(connection) for _, connection in store._file._free)
+
+    child = multiprocessing.get_context("fork").Process(target=tell)
     child.start()
     child.join(20)
     assert child.exitcode == 0

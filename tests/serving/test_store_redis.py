@@ -186,6 +186,27 @@ def test_a_killed_drop_is_finished_by_the_next(
         assert not client.exists("l2rec:dropped", "l2rec:users:1", "l2rec:users:2")
 
 
+def test_an_item_that_changes_between_two_pages_comes_once_and_last(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_items([LiveItem(item_id=name) for name in "xyz"])
+    monkeypatch.setattr("l2rec.serving.store.redis._ITEMS", 1)
+    run, changes = store._run, iter([LiveItem(item_id="x", title="newer")])
+
+    def meanwhile(text: str, *values: bytes | int | str) -> object:
+        page = run(text, *values)
+        for change in changes:
+            store.put_items([change])
+        return page
+
+    monkeypatch.setattr(store, "_run", meanwhile)
+    assert [(item.item_id, item.title, item.number) for item in store.items()] == [
+        ("y", "", 2),
+        ("z", "", 3),
+        ("x", "newer", 4),
+    ]
+
+
 def test_two_prefixes_of_one_database_do_not_meet(server: RedisServer, store: RedisStore) -> None:
     other = RedisStore(server.url, prefix="l2rec2")
     publish(store, "a", ["u"], 1)

@@ -29,8 +29,10 @@ _ROWS, _EVENTS, _ITEMS, _KEYS = 250, 2000, 1000, 64
 class RedisStore(Store):
     """See the base class; the promise about events needs a server with `appendonly yes` and `appendfsync always`.
 
-    The rows of a version lie in 1024 hashes. A key of its own for each user costs about 60 bytes more a user, and one
-    hash for all would be enlarged and freed in one go. Each change is one script, hence atomic; not for Redis Cluster.
+    The rows of a version lie in 1024 hashes. A key of its own for each user costs 30 bytes more a user, and a million
+    names to drop a version; one hash for all would be enlarged and freed in one go. A row of 1.8 kB (lists of 100,
+    histories of 50, vectors of 384) takes 2.2 kB of the server's memory, 0.1 kB of it for finding ids by their
+    beginning. Each change is one script, hence atomic; not for Redis Cluster.
     """
 
     is_local = False
