@@ -80,4 +80,4 @@ def test_it_learns_the_little_world() -> None:
 
 def test_the_table_of_kinds_names_every_base() -> None:
     kinds = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert kinds == ["Counter", "Learner", "Retriever"]
+    assert kinds == ["Counter", "Learner", "Retriever", "TextReader", "Growing", "Explaining"]

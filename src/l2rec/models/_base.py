@@ -199,7 +199,7 @@ class Explaining(ABC):
     """A retriever whose score is a sum of parts that have names."""
 
     @abstractmethod
-    def parts(self, batch: Batch) -> dict[str, Float[Tensor, "B N"]]:
+    def parts(self, batch: Batch, vectors: Float[Tensor, "N D"] | None = None) -> dict[str, Float[Tensor, "B N"]]:
         """Returns what every part gives to every score; they add up to `scores`.
 
         Names are `text` and `behaviour` for the views, `mixed` where both stand in one sequence, `average` for what an
@@ -212,3 +212,7 @@ class Explaining(ABC):
 
         A view without experts to choose from is left out; the shares of one block add up to 1.
         """
+
+        Args:
+            batch: Histories.
+            vectors: The item vectors, where they are at hand; made anew where None.

@@ -122,8 +122,10 @@ def test_a_deleted_item_is_gone_until_it_is_put_again(live: Live) -> None:
     gone = live.scores(ASKS)
     assert gone[:, [live.catalogue.number("i4"), 30]].isneginf().all()
     assert gone.isneginf().sum() == 2 * len(ASKS)
-    text = live.catalogue.texts[live.catalogue.number("i4")]
-    live.apply([LiveItem(item_id="i4", title="back", text=text)])
+    four, known = live.catalogue.number("i4"), live.catalogue
+    live.apply(
+        [LiveItem(item_id="i4", title=known.titles[four], text=known.texts[four], attributes=known.attributes[four])]
+    )
     torch.testing.assert_close(live.scores(ASKS)[:3, :30], before[:3], rtol=1e-4, atol=1e-4)
 
 

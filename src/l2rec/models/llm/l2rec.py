@@ -116,10 +116,10 @@ class Model(Resuming, TextReader, Growing, Explaining):
         self.item_count = len(self.token_counts)
         self.counts = functional.pad(self.counts, (0, self.item_count - len(self.counts)))
 
-    def parts(self, batch: Batch) -> dict[str, Float[Tensor, "B N"]]:
+    def parts(self, batch: Batch, vectors: Float[Tensor, "N D"] | None = None) -> dict[str, Float[Tensor, "B N"]]:
         """See the base class; a network without two views of its own has one share for both, `mixed`."""
         projected, state = self._last(batch)
-        known, items = batch.mask.any(1, keepdim=True), self.item_vectors()
+        known, items = batch.mask.any(1, keepdim=True), self.item_vectors() if vectors is None else vectors
         shares = self.network.shares(projected, state)
         length = torch.stack(shares).sum(0).norm(dim=-1, keepdim=True).clamp(min=1e-12) * self.network.temperature()
         found = {

@@ -100,7 +100,7 @@ def _parts(
     if not isinstance(live.model, Explaining):
         return {}, {}
     [(_, batch)] = live.batches([ask])
-    parts = {name: part[0].float().cpu()[at] for name, part in live.model.parts(batch).items()}
+    parts = {name: part[0].float().cpu()[at] for name, part in live.model.parts(batch, live.item_vectors()).items()}
     if ask.prompt is not None:
         parts[PROMPT] = scores - torch.stack(list(parts.values())).sum(0)
     return parts, live.model.expert_use(batch) if ask.history else {}
