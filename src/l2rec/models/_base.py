@@ -204,6 +204,10 @@ class Explaining(ABC):
 
         Names are `text` and `behaviour` for the views, `mixed` where both stand in one sequence, `average` for what an
         empty history gets instead, and `transition` for the third signal. A part that the model lacks is not named.
+
+        Args:
+            batch: Histories.
+            vectors: The item vectors, where they are at hand; made anew where None.
         """
 
     @abstractmethod
@@ -212,7 +216,3 @@ class Explaining(ABC):
 
         A view without experts to choose from is left out; the shares of one block add up to 1.
         """
-
-        Args:
-            batch: Histories.
-            vectors: The item vectors, where they are at hand; made anew where None.
