@@ -19,6 +19,8 @@ def page() -> str:
 def test_the_page_has_every_command_and_every_model(page: str) -> None:
     for command in app.registered_commands:
         assert f"### l2rec {command.name}\n" in page
+    assert "### l2rec keys create\n" in page
+    assert ["keys", "revoke"] in list(pages.every_command())
     for name in names():
         assert f'### [model] name = "{name}"\n' in page
     assert "### [tuning]\n" in page

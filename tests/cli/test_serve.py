@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,6 +54,32 @@ def test_a_run_that_has_gone_is_refused(address: str, call: Call) -> None:
     store.close()
     said = call("serve", "--store", address)
     assert (said.code, "gone: no run in this folder" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "ids/users.parquet"])
+def test_a_tampered_run_is_refused_before_the_server_starts(
+    name: str, world: World, tmp_path: Path, call: Call
+) -> None:
+    run, address = Path(shutil.copytree(world.popularity, tmp_path / "run")), tmp_path / "store.sqlite"
+    publish(run, SqliteStore(address), PublishOptions(k=5))
+    data = bytearray((run / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (run / name).write_bytes(data)
+    said = call("serve", "--store", f"sqlite:///{address}")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert f"{run / name}: sha256 " in said.err
+    assert "lost, cut or changed since. Restore a copy, or train again." in said.err
+
+
+def test_another_run_in_the_place_of_the_published_one_is_refused(world: World, tmp_path: Path, call: Call) -> None:
+    run, address = tmp_path / "run", tmp_path / "store.sqlite"
+    shutil.copytree(world.sasrec / "seed-0", run)
+    publish(run, SqliteStore(address), PublishOptions(k=5))
+    shutil.rmtree(run)
+    shutil.copytree(world.sasrec / "seed-1", run)
+    said = call("serve", "--store", f"sqlite:///{address}")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "was published. Publish the run again." in said.err
 
 
 def _answer(url: str, process: "subprocess.Popen[bytes]") -> bytes:

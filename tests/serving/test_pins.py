@@ -10,6 +10,7 @@ import pytest
 
 from l2rec.errors import RunError
 from l2rec.run import Options, Run, train
+from l2rec.serving.edition import Edition, Engine
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.live import Live
 from l2rec.serving.pins import file_hash, pins_of
@@ -101,6 +102,19 @@ def test_a_pinned_run_whose_weights_lack_their_pin_is_refused(copy: Path) -> Non
     (copy / "manifest.json").write_text(json.dumps(told))
     with pytest.raises(RunError, match="the finished run had no hash"):
         Live.load(copy)
+
+
+def test_an_edition_is_what_was_published_or_none(world: World, copy: Path) -> None:
+    release = publish(copy, SqliteStore(copy.parent / "store.db"))
+    Edition.load(release, (), Engine()).close()
+    told = json.loads((copy / "manifest.json").read_text())
+    for files in (told["files"], {}):
+        shutil.rmtree(copy)
+        shutil.copytree(world.sasrec / "seed-1", copy)
+        if not files:
+            (copy / "manifest.json").write_text(json.dumps({**told, "files": {}}))
+        with pytest.raises(RunError, match=r"copy: weights .*, .* was published\. Publish the run again\."):
+            Edition.load(release, (), Engine())
 
 
 def test_an_unfinished_run_has_no_pins(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

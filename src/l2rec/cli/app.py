@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from l2rec.cli import demo, diagnose, doctor, evaluate, models, prepare, publish, recommend, serve, train
+from l2rec.cli import demo, diagnose, doctor, evaluate, keys, models, prepare, publish, recommend, serve, train
 from l2rec.cli.show import say
 from l2rec.errors import L2RecError
 
@@ -28,6 +28,7 @@ app.command("publish")(publish.publish)
 app.command("rollback")(publish.rollback)
 app.command("releases")(publish.releases)
 app.command("serve")(serve.serve)
+app.add_typer(keys.keys, name="keys")
 app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)
 

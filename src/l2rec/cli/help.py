@@ -29,10 +29,19 @@ def _opening() -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     yield "## Commands\n"
-    for words in [[], *([command.name] for command in app.registered_commands if command.name)]:
+    for words in every_command():
         told = CliRunner().invoke(app, [*words, "--help"], terminal_width=WIDTH, prog_name="l2rec").output
         yield f"### {' '.join(['l2rec', *words])}\n"
         yield "```\n" + "\n".join(line.rstrip() for line in told.strip().splitlines()) + "\n```\n"
+
+
+def every_command() -> Iterator[list[str]]:
+    """Yields the words of the program itself, of every command, and of every command within a family."""
+    yield []
+    yield from ([command.name] for command in app.registered_commands if command.name)
+    for family in app.registered_groups:
+        commands = family.typer_instance.registered_commands if family.typer_instance else []
+        yield from ([str(family.name), command.name] for command in commands if command.name)
 
 
 def _settings() -> Iterator[str]:

@@ -1,6 +1,5 @@
 """`l2rec serve`: the service on a store, in one process or several."""
 
-import ipaddress
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l2rec.cli.show import say
-from l2rec.errors import MissingExtraError, SettingError, StoreError
+from l2rec.errors import MissingExtraError, StoreError
 
 if TYPE_CHECKING:
     from l2rec.serving.records import Release
@@ -46,6 +45,7 @@ def serve(
 
     settings = ProcessSettings(
         store=store,
+        host=host,
         device=device,
         largest=max_batch,
         most=max_queue,
@@ -69,32 +69,27 @@ def serve(
 
 def _checked(address: str, host: str) -> "Release":
     """What would be served; refuses a store, a run or an address that cannot be."""
+    from l2rec.serving.access_guard import WARNING, guard
     from l2rec.serving.folder import RunFolder
     from l2rec.serving.store.opening import open_store
 
     store = open_store(address)
     try:
-        release, keys = store.current(), store.keys()
+        release = store.current()
+        if release is None:
+            raise StoreError(f"--store {address}: no release. Publish a run first: l2rec publish RUN --store {address}")
+        is_open = guard(store, host).is_open
     finally:
         store.close()
-    if release is None:
-        raise StoreError(f"--store {address}: no release. Publish a run first: l2rec publish RUN --store {address}")
-    RunFolder.open(Path(release.run)).refuse_unfinished()
-    if not keys and not _loopback(host):
-        raise SettingError(
-            f"--host {host}: others can reach it, and the store has no keys. "
-            f"Create one (l2rec keys create --store {address}), or listen on 127.0.0.1."
-        )
-    if not keys:
-        say("l2rec: warning: the store has no keys; everybody on this machine may read and write.")
+    folder = RunFolder.open(Path(release.run))
+    folder.refuse_unfinished()
+    folder.refuse_changed()
+    folder.refuse_other_weights(release.weights)
+    if not folder.is_pinned:
+        say(f"{folder.path}: not pinned: an earlier l2rec wrote no hashes of ids and settings. Train again for them.")
+    if is_open:
+        say(f"l2rec: {WARNING}")
     return release
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
 from l2rec.run import facts
 from l2rec.run.record import Run, forget, validation
-from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data, pinned_files
+from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data
+from l2rec.serving.pins import pinned_files
 from l2rec.training.check import check as training_check
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.loop import Occasion, fit

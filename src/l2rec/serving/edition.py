@@ -103,7 +103,9 @@ class Edition:
         Raises:
             RunError: the run has gone or is not what was published.
         """
-        return cls(release, engine.load(Path(release.run), engine.device), changes, engine)
+        live = engine.load(Path(release.run), engine.device)
+        live.folder.refuse_other_weights(release.weights)
+        return cls(release, live, changes, engine)
 
     async def ask(self, question: Question, seconds: float) -> Listed:
         """Returns the model's list; see `Batcher.ask` for what it raises."""

@@ -25,12 +25,11 @@ from l2rec.errors import RunError, SettingError
 from l2rec.models import Recommender
 from l2rec.models._checkpoint import WEIGHTS, load
 from l2rec.nn.backbone import fingerprint
-from l2rec.serving.pins import pins_of, refuse_changed
+from l2rec.serving.pins import IDS, file_hash, refuse_changed
 from l2rec.types import Items
 
 CONFIG = "config.toml"
 MANIFEST = "manifest.json"
-IDS = "ids"
 FORMAT = 1
 
 
@@ -143,10 +142,20 @@ class RunFolder:
         """Whether the manifest knows the hashes of the files; an earlier l2rec wrote none."""
         return bool(self.manifest.files)
 
-    def _refuse_changed(self, *names: str) -> None:
-        """Refuses files that are not what they were when the run was finished; a run that is not pinned passes."""
+    def refuse_other_weights(self, published: str) -> None:
+        """Refuses weights that are not those that were published, by their SHA-256.
+
+        Raises:
+            RunError: the run was trained again, or its weights were changed.
+        """
+        found = self.manifest.files.get(WEIGHTS) or file_hash(self.path / WEIGHTS)
+        if found != published:
+            raise RunError(f"{self.path}: weights {found[:12]}, {published[:12]} was published. Publish the run again.")
+
+    def refuse_changed(self, *names: str) -> None:
+        """Refuses files that are not what they were when the run was finished, all or those named; see `is_pinned`."""
         if self.is_pinned:
-            refuse_changed(self.path, self.manifest.files, names)
+            refuse_changed(self.path, self.manifest.files, names or self.manifest.files)
 
     def catalogue(self) -> tuple[Items, Ids]:
         """Returns the catalogue that the run was trained on, and its outside ids.
@@ -154,7 +163,7 @@ class RunFolder:
         Raises:
             RunError: the copy in the folder is missing or damaged, or the settings were changed.
         """
-        self._refuse_changed(CONFIG, *(name for name in self.manifest.files if name.startswith(f"{IDS}/")))
+        self.refuse_changed(CONFIG, *(name for name in self.manifest.files if name.startswith(f"{IDS}/")))
         return read_catalogue(self.path / IDS)
 
     def data(self) -> Prepared:
@@ -179,7 +188,7 @@ class RunFolder:
             RunError: the weights are missing, changed, or do not fit, or the settings or the backbone's weights are
                 not what they were.
         """
-        self._refuse_changed(CONFIG, WEIGHTS)
+        self.refuse_changed(CONFIG, WEIGHTS)
         self._refuse_another_backbone()
         with torch.random.fork_rng(devices=[]):
             # As before the training: frozen weights that are random lie in no file.
@@ -206,15 +215,6 @@ def copy_ids(prepared: Prepared, folder: Path) -> None:
     (folder / IDS).mkdir(parents=True, exist_ok=True)
     for name in ("items.parquet", "users.parquet"):
         shutil.copyfile(prepared.folder / name, folder / IDS / name)
-
-
-def pinned_files(folder: Path) -> dict[str, str]:
-    """Returns the hashes of a run's weights and of every file in its ids/; `RunFolder.write` adds the settings'.
-
-    Raises:
-        RunError: the weights are missing.
-    """
-    return pins_of(folder, [folder / WEIGHTS, *sorted((folder / IDS).glob("*"))])
 
 
 def read_catalogue(folder: Path) -> tuple[Items, Ids]:

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from l2rec.errors import RunError
+from l2rec.models._checkpoint import WEIGHTS
+
+IDS = "ids"
 
 
 def pins_of(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
@@ -18,6 +21,15 @@ def pins_of(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
         if not digest:
             raise RunError(f"{folder / name}: not written. Train the run again.")
     return found
+
+
+def pinned_files(folder: Path) -> dict[str, str]:
+    """Returns the hashes of a run's weights and of every file in its ids/; `RunFolder.write` adds the settings'.
+
+    Raises:
+        RunError: the weights are missing.
+    """
+    return pins_of(folder, [folder / WEIGHTS, *sorted((folder / IDS).glob("*"))])
 
 
 def refuse_changed(folder: Path, pins: Mapping[str, str], names: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import torch
 from fastapi import FastAPI
 
 from l2rec.config import Settings
+from l2rec.serving.access_guard import guard
 from l2rec.serving.app import ServeOptions, create_app
 from l2rec.serving.edition import Engine
 from l2rec.serving.store.opening import open_store
@@ -20,6 +21,8 @@ class ProcessSettings(Settings):
 
     store: str
     """Address of the store."""
+    host: str = "127.0.0.1"
+    """Address that is listened on; beyond this machine only keys let in."""
     device: str = "cpu"
     """Where the model computes."""
     largest: int = 32
@@ -36,9 +39,11 @@ def application() -> FastAPI:
     """Returns the service that the environment describes.
 
     Raises:
-        StoreError: the store's address is of no known kind.
+        StoreError: the store's address is of no known kind, or it cannot be read.
+        SettingError: others can reach the host, and the store has no keys.
     """
     settings = ProcessSettings.model_validate_json(os.environ[NAME])
     torch.set_num_threads(settings.threads)
     engine = Engine(device=settings.device, largest=settings.largest, most=settings.most)
-    return create_app(open_store(settings.store), ServeOptions(engine=engine, limits=settings.limits))
+    store = open_store(settings.store)
+    return create_app(store, ServeOptions(engine=engine, limits=settings.limits), guard(store, settings.host))
