@@ -169,6 +169,17 @@ class TextReader(ABC):
             SettingError: the model was trained without what reads text.
         """
 
+    def described(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
+        """Returns a vector for every text, to be multiplied with `item_vectors`: high for the items that it describes.
+
+        `text_vectors` tell what is liked after such a text, which are other items in part. The same where a model does
+        not tell the two apart.
+
+        Raises:
+            SettingError: the model was trained without what reads text.
+        """
+        return self.text_vectors(texts)
+
     @property
     def can_read(self) -> bool:
         """Whether this model, as it was trained, has what reads text."""

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from l2rec.errors import ModelError, SettingError
-from l2rec.models import Retriever
+from l2rec.models import Retriever, TextReader
 from l2rec.serving.model.live import Ask, Live
+from l2rec.serving.model.steering import Weights, standard
 from l2rec.serving.records import LiveItem
 from tests.serving.model import runs
 from tests.trained import World
@@ -18,12 +19,15 @@ from tests.trained import World
 ASKS = [
     Ask((3, 10, 2)),
     Ask(),
-    Ask(prompt="a red lamp"),
+    Ask(prompt="something to sit on"),
     Ask(tuple(range(20))),
     Ask((7,), prompt="a green chair by the wall"),
     Ask((29, 1)),
 ]
 LAMP = LiveItem(item_id="new", title="red lamp 77", text="red lamp 77 | red | lamp", attributes=("colour=red",))
+CHAIR = LiveItem(
+    item_id="chair", title="green chair 78", text="green chair 78", attributes=("colour=green", "thing=chair")
+)
 
 
 def alone(live: Live, asks: list[Ask]) -> Tensor:
@@ -66,12 +70,51 @@ def test_vectors_times_item_vectors_are_the_scores_without_the_third_signal(live
     torch.testing.assert_close(vectors @ items.T, live.scores(asks), rtol=1e-4, atol=1e-4)
 
 
-def test_a_prompt_alone_asks_for_what_it_names_and_one_beside_a_history_moves_its_list(live: Live) -> None:
-    history, prompt, both = live.scores([Ask((3, 10)), Ask(prompt="red lamp"), Ask((3, 10), prompt="red lamp")])
-    correlate = lambda a, b: float(torch.corrcoef(torch.stack((a, b)))[0, 1])  # noqa: E731
-    assert correlate(both, history) < 0.999
-    assert correlate(both, prompt) > correlate(history, prompt)
-    assert correlate(both, history) > correlate(prompt, history)
+def test_a_prompt_moves_what_it_names_up_and_what_it_rules_out_down_and_leaves_the_user_in(live: Live) -> None:
+    live.apply([LAMP, CHAIR])
+    prompt = "red things, no chairs"
+    crowd, history, steered, alone, another = live.scores(
+        [Ask(), Ask((3, 10)), Ask((3, 10), prompt=prompt), Ask(prompt=prompt), Ask((5,), prompt=prompt)]
+    )
+    for before, after in ((history, steered), (crowd, alone)):
+        moved = after - standard(before)
+        assert moved[30] > moved[31] + Weights().stated / 2 + Weights().excluded / 2
+        assert moved[:30].std() > 0.1
+    assert correlation(steered, history) > correlation(alone, history)
+    assert not torch.equal(steered.argsort(), another.argsort())
+
+
+def test_a_prompt_that_rules_out_or_states_nothing_is_the_whole_question_where_there_is_no_history(live: Live) -> None:
+    assert isinstance(live.model, TextReader)
+    vectors = live.model.text_vectors(("something to sit on",))
+    torch.testing.assert_close(live.scores([Ask(prompt="something to sit on")]), vectors @ live.item_vectors().T)
+    torch.testing.assert_close(live.scores([Ask((3,), prompt="no")]), standard(live.scores([Ask((3,))])[0])[None])
+
+
+def test_a_prompt_knows_what_later_items_state_now(live: Live) -> None:
+    ask = Ask((3, 10), prompt="no chairs")
+    before = live.scores([ask])[0]
+    live.apply([LAMP, CHAIR])
+    assert float(live.facts.excluded(("chairs",))[31]) == 1
+    assert live.scores([ask])[0, :30].sub(before).abs().max() < 1
+    live.apply([LAMP.model_copy(update={"attributes": ("thing=chair",)}), CHAIR.model_copy(update={"attributes": ()})])
+    assert live.facts.excluded(("chairs",)).nonzero().tolist() == [[30]]
+
+
+@torch.no_grad()
+def test_a_text_describes_the_item_whose_text_it_is(live: Live) -> None:
+    """Item 29 is cold, so that its vector is that of its text."""
+    assert isinstance(live.model, TextReader)
+    items = live.item_vectors()
+    assert items is not None
+    described = live.model.described((live.catalogue.texts[29], live.catalogue.texts[3]))
+    torch.testing.assert_close(described[0], items[29], rtol=1e-3, atol=1e-3)
+    assert (described @ items.T).argmax(1)[0] == 29
+    assert described.norm(dim=1).tolist() == pytest.approx([1, 1])
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack((one, other)))[0, 1])
 
 
 def test_an_item_that_comes_scores_as_if_the_catalogue_had_known_its_text(live: Live) -> None:

@@ -158,6 +158,20 @@ class Model(Resuming, TextReader, Growing, Explaining):
         hidden = self.network.read(views.semantic_rows(words, prompt, state, None))
         return self._scaled(self.network.project([hidden[0].squeeze(1)])[0])
 
+    @torch.no_grad()
+    def described(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
+        """See the base class; the vector that an untrained item of this text would have, where the item side is frozen.
+
+        Raises:
+            SettingError: the model was trained without a semantic view.
+        """
+        if not self.can_read or self.config.item_side == "adapted":
+            return self.text_vectors(texts)
+        tokens = prompts.tokenize(self.tokenizer, texts, self.config.item_tokens)
+        pooled = bank.text_vectors(self.network.reader.backbone, tokens, None)
+        described: Tensor = self.network.tower.projection(bank.centred(pooled, self.text_mean))
+        return functional.normalize(described, dim=-1)
+
     def load_state(self, state: dict[str, Tensor]) -> None:
         """See the base class."""
         super().load_state(state)

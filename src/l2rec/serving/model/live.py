@@ -18,6 +18,8 @@ from l2rec.models import Growing, Learner, Recommender, Retriever, TextReader
 from l2rec.nn.room import Room
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.catalogue import Catalogue, read_of
+from l2rec.serving.model.facts import Facts
+from l2rec.serving.model.steering import Shares, Steer, parse, steered
 from l2rec.serving.records import LiveItem
 from l2rec.types import Batch, Histories, Items
 
@@ -34,7 +36,8 @@ class Ask:
     Attributes:
         history: Item numbers, oldest first; may be empty.
         attributes: The user's attribute vector, A values; None where nothing is known.
-        prompt: What is wanted, in words; with a history it steers, without one it is the whole question.
+        prompt: What is wanted, in words. With a history it steers; without one it steers what anybody is shown if it
+            rules something out or names what items state, and is the whole question otherwise.
     """
 
     history: tuple[int, ...] = ()
@@ -76,6 +79,7 @@ class Live:
         self.can_read = isinstance(model, TextReader) and isinstance(model, Retriever) and model.can_read
         self._room = Room()
         self._vectors: Tensor | None = None
+        self._facts: Facts | None = None
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "Live":
@@ -101,15 +105,18 @@ class Live:
             SettingError: a prompt is empty, the model was trained without what reads it, or an attribute vector has
                 another length than the run's.
         """
-        by_history = [n for n, ask in enumerate(asks) if ask.history or ask.prompt is None]
-        prompted = [n for n, ask in enumerate(asks) if ask.prompt is not None]
+        steers = {n: parse(ask.prompt) for n, ask in enumerate(asks) if ask.prompt is not None}
+        self._refuse_unread([asks[n].prompt or "" for n in steers])
+        questions = [n for n, steer in steers.items() if not asks[n].history and self._is_question(steer)]
+        others = sorted({*range(len(asks))} - {*questions})
         found = torch.zeros(len(asks), len(self.catalogue))
-        if by_history:
-            found[by_history] = self._history_scores([asks[n] for n in by_history])
-        if prompted:
-            wanted = self._text_scores([asks[n].prompt or "" for n in prompted])
-            for n, words in zip(prompted, wanted, strict=True):
-                found[n] = _steered(found[n], words) if asks[n].history else words
+        if others:
+            found[others] = self._history_scores([asks[n] for n in others])
+        if questions:
+            found[questions] = self._dots(self._reader.text_vectors(tuple(asks[n].prompt or "" for n in questions)))
+        steering = sorted({*steers} - {*questions})
+        for n, shares in zip(steering, self._shares([steers[n] for n in steering]), strict=True):
+            found[n] = steered(found[n], shares)
         if self.catalogue.deleted:
             found[:, sorted(self.catalogue.deleted)] = -torch.inf
         return found
@@ -147,6 +154,13 @@ class Live:
             self._vectors = self.model.item_vectors()
         return self._vectors
 
+    @property
+    def facts(self) -> Facts:
+        """What the items of the catalogue state in plain words; put together when first asked for."""
+        if self._facts is None:
+            self._facts = Facts(self.catalogue.titles, self.catalogue.attributes)
+        return self._facts
+
     @torch.no_grad()
     def apply(self, changes: Sequence[LiveItem]) -> None:
         """Takes items that came, changed or went, in the order given; a later change of an item replaces an earlier.
@@ -165,6 +179,9 @@ class Live:
             self.model.put_items(list(anew), Items(texts, titles, attributes, zeros))
             self._vectors = self._room.put("vectors", vectors, at, self.model.some_vectors(at))
         self.catalogue.take(numbered)
+        if self._facts is not None:
+            for n in sorted(numbered):
+                self._facts.put(n, self.catalogue.titles[n], self.catalogue.attributes[n])
         self.catalogue.wait(changes)
 
     def _reads_anew(self, number: int, item: LiveItem) -> bool:
@@ -180,8 +197,8 @@ class Live:
                 found[rows] = self.model.scores(batch).float().cpu()
         return found
 
-    def _text_scores(self, texts: list[str]) -> Float[Tensor, "B N"]:
-        return (self._read(texts).to(self.device) @ self._known_vectors().T).float().cpu()
+    def _dots(self, vectors: Float[Tensor, "B D"]) -> Float[Tensor, "B N"]:
+        return (vectors.to(self.device) @ self._known_vectors().T).float().cpu()
 
     def _known_vectors(self) -> Float[Tensor, "N D"]:
         vectors = self.item_vectors()
@@ -189,15 +206,43 @@ class Live:
         return vectors
 
     def _read(self, texts: list[str]) -> Float[Tensor, "B D"]:
-        if any(not text.strip() for text in texts):
-            raise SettingError("recommend: the text is empty. Say in words what is wanted.")
+        self._refuse_unread(texts)
+        return self._reader.text_vectors(tuple(texts)).float().cpu()
+
+    def _is_question(self, steer: Steer) -> bool:
+        """Whether a prompt alone is read as it stands: it rules nothing out and names nothing that items state."""
+        return not steer.unwanted and self.facts.wanted(steer.wanted) is None
+
+    def _shares(self, steers: list[Steer]) -> list[Shares]:
+        """What prompts say of every item; their texts are read together."""
+        texts = list(dict.fromkeys(text for steer in steers for text in (steer.wanted, *steer.unwanted) if text))
+        rows = self._dots(self._reader.described(tuple(texts))) if texts else torch.zeros(0, len(self.catalogue))
+        found = dict(zip(texts, rows, strict=True))
+        return [
+            Shares(
+                found.get(steer.wanted),
+                torch.stack([found[text] for text in steer.unwanted]) if steer.unwanted else None,
+                self.facts.wanted(steer.wanted),
+                self.facts.excluded(steer.unwanted),
+            )
+            for steer in steers
+        ]
+
+    @property
+    def _reader(self) -> TextReader:
         if not (isinstance(self.model, TextReader) and isinstance(self.model, Retriever)):
             able = [name for name in models.names() if issubclass(models.find(name).model, TextReader)]
             raise ModelError(
                 f"{self.folder.path}: {self.folder.manifest.model} cannot read text. "
                 f"Pass a user or a history, or a run of a model that can: {', '.join(able) or 'none is installed'}."
             )
-        return self.model.text_vectors(tuple(texts)).float().cpu()
+        return self.model
+
+    def _refuse_unread(self, texts: list[str]) -> None:
+        if any(not text.strip() for text in texts):
+            raise SettingError("recommend: the text is empty. Say in words what is wanted.")
+        if texts and not self.can_read:
+            self._reader.text_vectors(tuple(texts[:1]))  # says why
 
     def batches(self, asks: Sequence[Ask]) -> list[tuple[list[int], Batch]]:
         """Returns the histories of the asks as batches of like length on `device`, each with its places in `asks`.
@@ -231,13 +276,3 @@ def _checked(attributes: Float[ndarray, " _given"], width: int) -> Float[ndarray
     if attributes.shape != (width,):
         raise SettingError(f"attributes: {attributes.size} values: the run has {width}. Pass a vector of that length.")
     return attributes
-
-
-def _steered(history: Float[Tensor, " N"], words: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """What a prompt makes of the scores for a history: both count alike, whatever their sizes."""
-    return _standard(history) + _standard(words)
-
-
-def _standard(scores: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Scores with mean 0 and standard deviation 1; all 0 where they are all alike."""
-    return (scores - scores.mean()) / scores.std(correction=0).clamp(min=1e-6)
