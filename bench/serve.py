@@ -1,0 +1,293 @@
+"""The service under load from a second process: lists made ahead, fresh answers, and how soon it is ready.
+
+Lists made ahead stand beside an empty FastAPI endpoint under the same server, turn by turn. A fresh answer is an event
+and then the list of that user, whose history has 50 items and grows, on MiniLM; it stands beside the bare forward
+pass of the same model over 50 items, and beside a server that may not batch.
+
+    python bench/serve.py [--run runs/demo/l2rec] [--rounds 5] [--seconds 4] [--users 1000000]
+
+Without `--run` a model of the demonstration's shape that reads 60 items is trained for an epoch on the bundled sample.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from interleaved import RESULTS
+from l2rec.serving.model.live import Ask, Live
+from l2rec.serving.records import Release, UserRow
+from l2rec.serving.store.opening import open_store
+from load import Heard, get, load, post
+
+HERE = Path(__file__).resolve().parent
+EMPTY = "bench_empty:app"
+HISTORY, PEOPLE, CONNECTIONS = 50, 200, 32
+Found = dict[str, object]
+
+
+def main() -> None:
+    """Runs all parts, prints what was found, and writes `results/serve.json`."""
+    options = arguments()
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        here = Path(folder)
+        run = options.run or trained(here / "run")
+        store = f"sqlite:///{here / 'store.db'}"
+        command("publish", str(run), "--store", store, "--k", "100")
+        found: Found = {"date": datetime.now(UTC).date().isoformat(), "torch": torch.__version__}
+        found["cores"] = os.cpu_count()
+        parts = options.only.split(",")
+        if "start" in parts:
+            found["start"] = started(store, options.rounds, "the sample", 3)
+        if "cached" in parts:
+            found["cached"] = cached(store, run, options.rounds, options.seconds)
+        if "fresh" in parts:
+            found["fresh"] = fresh(store, run, options.seconds)
+        if "million" in parts:
+            many = million(here, store, options.users)
+            found["start with many users"] = started(many, options.rounds, f"{options.users:,} users", 15)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "serve.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """Returns the options."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--run", type=Path, help="run folder of an l2rec on the bundled sample, window above 50 items")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--only", default="start,cached,fresh,million")
+    return parser.parse_args()
+
+
+def command(*words: str) -> None:
+    """Runs an l2rec command."""
+    subprocess.run([sys.executable, "-m", "l2rec", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def trained(folder: Path) -> Path:
+    """Returns a run of the demonstration's shape that reads up to 60 items."""
+    config = HERE.parent / "configs" / "demo" / "l2rec.toml"
+    command("train", str(config), "--out", str(folder), "--set", "model.history=60", "--set", "training.epochs=1")
+    return folder
+
+
+@contextmanager
+def served(*words: str, probe: str) -> Iterator[tuple[int, float]]:
+    """Starts a server on a free port; gives the port and the seconds until it answered `probe` with 200."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    began = time.perf_counter()
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    server = subprocess.Popen([sys.executable, "-m", *words, "--port", str(port)], env=environ, stderr=subprocess.PIPE)
+    try:
+        while not answers(port, probe):
+            if server.poll() is not None:
+                assert server.stderr is not None
+                raise SystemExit(server.stderr.read().decode())
+            time.sleep(0.01)
+        yield port, time.perf_counter() - began
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether a path is answered with 200."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def started(store: str, rounds: int, what: str, bar: float) -> Found:
+    """Prints and returns the seconds from the command to the first 200 of /readyz."""
+    seconds = []
+    for _ in range(rounds):
+        with served("l2rec", "serve", "--store", store, probe="/readyz") as (_, took):
+            seconds.append(took)
+    middle = statistics.median(seconds)
+    print(f"start to ready, {what}: {middle:.2f} s (bar {bar} s), {min(seconds):.2f} to {max(seconds):.2f}")
+    return {"median": middle, "lowest": min(seconds), "highest": max(seconds), "bar": bar}
+
+
+def cached(store: str, run: Path, rounds: int, seconds: float) -> Found:
+    """Prints and returns how many lists made ahead are answered beside an empty endpoint, and how late at half that."""
+    users = itertools.cycle(published(run))
+    empty_word = ("uvicorn", EMPTY, "--log-level", "warning", "--no-access-log", "--no-server-header")
+    with (
+        served("l2rec", "serve", "--store", store, probe="/readyz") as (ours, _),
+        served(*empty_word, probe="/") as (empty, _),
+    ):
+        asks = {ours: lambda: [get(f"/v1/users/{next(users)}/recommendations")], empty: lambda: [get("/")]}
+        rates: dict[int, list[float]] = {ours: [], empty: []}
+        for _ in range(rounds):
+            for port, ask in asks.items():
+                rates[port].append(checked(load(port, ask, seconds=seconds, connections=CONNECTIONS)).rate)
+        half = statistics.median(rates[ours]) / 2
+        tails: dict[int, list[float]] = {ours: [], empty: []}
+        for _ in range(rounds):
+            for port, ask in asks.items():
+                heard = checked(load(port, ask, seconds=seconds, connections=CONNECTIONS, rate=half))
+                tails[port].append(heard.quantile(0.99))
+    shares = [a / b for a, b in zip(rates[ours], rates[empty], strict=True)]
+    late = [a / b for a, b in zip(tails[ours], tails[empty], strict=True)]
+    told: Found = {
+        "lists a second": statistics.median(rates[ours]),
+        "empty endpoint a second": statistics.median(rates[empty]),
+        "share (at least 0.6)": spread(shares),
+        "p99 at half that load, ms": 1e3 * statistics.median(tails[ours]),
+        "p99 of the empty endpoint, ms": 1e3 * statistics.median(tails[empty]),
+        "p99 ratio (at most 3)": spread(late),
+    }
+    print_all("list made ahead", told)
+    return told
+
+
+def fresh(store: str, run: Path, seconds: float) -> Found:
+    """Prints and returns how late a list follows an event, and what batching brings."""
+    live = Live.load(run)
+    bare = forward(live)
+    users, items = newcomers(live), live.catalogue.ids
+    rates: dict[int, float] = {}
+    told: Found = {}
+    for largest in (1, 32):
+        with served("l2rec", "serve", "--store", store, "--max-batch", str(largest), probe="/readyz") as (port, _):
+            turns = Turns(port, users, items, f"{largest}")
+            rates[largest] = checked(load(port, turns, seconds=3 * seconds, connections=CONNECTIONS)).rate
+            if largest > 1:
+                turns = Turns(port, users, items, "rate")
+                rate = 0.6 * rates[largest]
+                heard = checked(load(port, turns, seconds=5 * seconds, connections=CONNECTIONS, rate=rate))
+                told = {
+                    "bare forward over 50 items, ms": 1e3 * bare,
+                    "fresh answers a second": rates[32],
+                    "one at a time a second": rates[1],
+                    "batching (at least 2)": rates[32] / rates[1],
+                    "p50 at 60 %, ms": 1e3 * heard.quantile(0.5),
+                    "p99 at 60 %, ms": 1e3 * heard.quantile(0.99),
+                    "p50 / bare forward (at most 1.5)": heard.quantile(0.5) / bare,
+                    "p99 / bare forward (at most 4)": heard.quantile(0.99) / bare,
+                }
+    print_all("event, then list", told)
+    return told
+
+
+class Turns:
+    """An event of somebody whose history has some 50 items, then the list of that user."""
+
+    def __init__(self, port: int, users: list[list[str]], items: list[str], name: str) -> None:
+        """Reports the histories first."""
+        self._name, self._turn, self._items = name, itertools.count(), items
+        self._people = len(users)
+        for number, history in enumerate(users):
+            events = [
+                {"event_id": f"{name}-{number}-{place}", "user_id": f"{name}-{number}", "item_id": item}
+                for place, item in enumerate(history)
+            ]
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/events",
+                json.dumps({"events": events}).encode(),
+                {"Content-Type": "application/json"},
+            )
+            urllib.request.urlopen(request, timeout=30).read()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/users/{name}-{number}/recommendations").read()
+
+    def __call__(self) -> list[bytes]:
+        """Returns the two requests."""
+        turn = next(self._turn)
+        user, item = f"{self._name}-{turn % self._people}", self._items[(7919 * turn) % len(self._items)]
+        event = {"event_id": f"{self._name}-turn-{turn}", "user_id": user, "item_id": item}
+        body = json.dumps({"events": [event]}).encode()
+        return [post("/v1/events", body), get(f"/v1/users/{user}/recommendations?deadline_ms=60000")]
+
+
+def forward(live: Live) -> float:
+    """Returns the median seconds of one question of 50 items to the model, nothing kept from before."""
+    chance, seconds = np.random.default_rng(0), []
+    for _ in range(20):
+        ask = Ask(tuple(chance.integers(0, len(live.catalogue), HISTORY).tolist()))
+        began = time.perf_counter()
+        live.scores([ask])
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[3:])
+
+
+def newcomers(live: Live) -> list[list[str]]:
+    """Returns the histories of people who are to come, 45 items each, so that ten more make 50 on the average."""
+    chance = np.random.default_rng(1)
+    drawn = chance.integers(0, len(live.catalogue), (PEOPLE, HISTORY - 5))
+    return [[live.catalogue.id(int(number)) for number in row] for row in drawn]
+
+
+def published(run: Path) -> list[str]:
+    """Returns the users of the run's data."""
+    return list(Live.load(run).folder.data().user_ids.values)
+
+
+def million(here: Path, store: str, users: int) -> str:
+    """Returns a store with a release of many users, whose rows are drawn; the run is the same."""
+    small = open_store(store)
+    release = small.current()
+    assert release is not None
+    small.close()
+    address = f"sqlite:///{here / 'many.db'}"
+    many = open_store(address)
+    made = Release(**{**release.model_dump(), "version": "many", "users": users, "k": 20})
+    many.begin(made)
+    chance = np.random.default_rng(2)
+    vector = chance.standard_normal(384).astype(np.float16)
+    for start in range(0, users, 10_000):
+        rows = []
+        for number in range(start, min(start + 10_000, users)):
+            items = chance.integers(0, release.items, 30)
+            row = UserRow(items[:20], np.linspace(1, 0, 20), items[20:], np.zeros(0), vector)
+            rows.append((f"u{number}", row.to_bytes()))
+        many.write_rows(made.version, rows, min(start + 10_000, users))
+    many.switch(made)
+    many.close()
+    return address
+
+
+def checked(heard: Heard) -> Heard:
+    """Returns what came back; a load of refusals is no measurement."""
+    if set(heard.statuses) - {200, 201, 202}:
+        raise SystemExit(f"answers by status: {heard.statuses}: expected success alone.")
+    return heard
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Returns the median and the extremes."""
+    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+def print_all(name: str, told: Found) -> None:
+    """Prints a part."""
+    print(name)
+    for what, value in told.items():
+        if isinstance(value, dict):
+            print(f"  {what}: {value['median']:.3f}, {value['lowest']:.3f} to {value['highest']:.3f}")
+        else:
+            print(f"  {what}: {value:.3f}")
+
+
+if __name__ == "__main__":
+    main()
