@@ -219,7 +219,7 @@ class Desk:
             return None, FAILED
 
     def _told(self, edition: Edition, listed: Listed, source: Source, notes: tuple[str, ...]) -> Answer:
-        self.metrics.answers.labels(source).inc()
+        self.metrics.answer(source).inc()
         release = edition.release
         age = 0.0 if source in ("fresh", "newcomer") else age_of(release)
         return Answer(listed[0], listed[1], source, release.version, age, notes, edition.shelf)

@@ -40,5 +40,4 @@ class Doorway:
         finally:
             route = scope.get("route")
             name = "none" if route is None else route.path
-            self._metrics.requests.labels(name, str(status)).inc()
-            self._metrics.seconds.labels(name).observe(time.perf_counter() - started)
+            self._metrics.request(name, status, time.perf_counter() - started)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
@@ -18,6 +19,7 @@ class Metrics:
         requests: Requests by route and status.
         seconds: Their duration by route.
         answers: Lists by source.
+        answer: The counter of one source.
         batches: Sizes of the batches that the model computed.
         reloads: Releases that were taken over, by outcome.
         events: Acknowledged events that were new.
@@ -35,8 +37,16 @@ class Metrics:
         self.batches = Histogram("l2rec_batch_size", "Questions of a batch.", buckets=SIZES, registry=own)
         self.reloads = Counter("l2rec_reloads", "Releases taken over, by outcome.", ["outcome"], registry=own)
         self.events = Counter("l2rec_events", "Acknowledged events that were new.", registry=own)
+        self._counted = cache(lambda route, status: (self.requests.labels(route, status), self.seconds.labels(route)))
+        self.answer = cache(self.answers.labels)
         self._queue = self._gauge("l2rec_queue_length", "Questions that wait for the model.", "livesum")
         self._age = self._gauge("l2rec_release_age_seconds", "Seconds since the served lists were made.", "livemax")
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Counts a request."""
+        requests, duration = self._counted(route, status)
+        requests.inc()
+        duration.observe(seconds)
 
     def watch(self, queue: Callable[[], float], age: Callable[[], float]) -> None:
         """Says where the length of the queue and the age of the release are read."""

@@ -22,8 +22,10 @@ _MEANINGS = {
     403: "The key may not do this.",
     404: "There is no such thing.",
     413: "The body is too large.",
+    414: "The path and the query are too long.",
     422: "A value is missing, out of range or of the wrong kind.",
     429: "Too many requests with this key.",
+    431: "The headers are too large.",
     503: "Not just now; ask again after the seconds in Retry-After.",
 }
 
@@ -44,7 +46,7 @@ def fault(status: int, message: str, headers: Mapping[str, str] | None = None) -
 
 def faults(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Returns how a route's faults are described; what every route may say is among them."""
-    every = sorted({401, 403, 422, 429, *statuses})
+    every = sorted({401, 403, 414, 422, 429, 431, *statuses})
     return {status: {"model": Fault, "description": _MEANINGS[status]} for status in every}
 
 
