@@ -12,7 +12,7 @@ import torch
 from l2rec.errors import SettingError, StoreDownError
 from l2rec.serving.batching import BusyError, LateError
 from l2rec.serving.desk import DEAF, DOWN, FAILED, LATE, Desk, UnknownError
-from l2rec.serving.edition import Engine
+from l2rec.serving.edition import Edition, Engine
 from l2rec.serving.model.live import Ask, Live
 from l2rec.serving.recommender import Recommender
 from l2rec.serving.records import Event, LiveItem, UserState
@@ -260,3 +260,28 @@ def test_without_a_release_there_is_no_answer(tmp_path: Path) -> None:
             await Desk(stage).for_user("u5", Wish())
 
     asyncio.run(story())
+
+
+def test_a_model_that_is_replaced_between_two_lines_is_asked_again(tell: Callable[..., None]) -> None:
+    async def story(desk: Desk) -> None:
+        old = desk.stage.ready
+        desk.stage.edition = Edition.load(old.release, (), Engine())
+        old.close()
+        stale = Desk(desk.stage)
+        first = iter([old])
+
+        class Late(Stage):
+            @property
+            def ready(self) -> Edition:
+                return next(first, self.edition)  # type: ignore[arg-type]
+
+        stale.stage = Late(desk.stage.store)
+        stale.stage.edition = desk.stage.edition
+        assert (await stale.for_ask(["i3"], None, None, Wish())).source == "fresh"
+        with pytest.raises(StopIteration):
+            next(first)
+        desk.stage.ready.close()
+        with pytest.raises(NotReadyError, match="the server is stopping"):
+            await desk.for_ask(["i3"], None, None, Wish())
+
+    tell(story)
