@@ -15,7 +15,7 @@ from l2rec.serving.model.explain import Explanation
 from l2rec.serving.model.live import Ask
 from l2rec.serving.readymade import age_of, from_row, popular
 from l2rec.serving.records import Event, UserRow, UserState
-from l2rec.serving.stage import Stage
+from l2rec.serving.stage import NotReadyError, Stage
 from l2rec.serving.wishes import Answer, Filters, Source, Wish
 
 _LOG = logging.getLogger(__name__)
