@@ -100,8 +100,15 @@ class Bench:
         if (reading, prompt) not in self._shares:
             steer = parse(prompt)
             found = self.read(reading, (steer.wanted, *steer.unwanted))
-            facts = self.facts.wanted(steer.wanted), self.facts.excluded(steer.unwanted)
-            self._shares[reading, prompt] = Shares(found[0], found[1:], *facts)
+            facts = self.facts
+            self._shares[reading, prompt] = Shares(
+                found[0],
+                found[1:],
+                facts.wanted(steer.wanted),
+                facts.excluded(steer.unwanted),
+                facts.left(steer.wanted),
+                tuple(facts.left(text) for text in steer.unwanted),
+            )
         return self._shares[reading, prompt]
 
     def scored(self, way: Way | None, asked: Asked, user: int, but: int | None = None) -> Tensor:
@@ -109,7 +116,10 @@ class Bench:
         scores = self.history[user].clone()
         if way is not None:
             past = scores if way.personal else torch.zeros_like(scores)
-            scores = steered(past, self.shares(way.reading, asked.prompt), way.weights)
+            shares = self.shares(way.reading, asked.prompt)
+            if not (way.weights.stated or way.weights.excluded):
+                shares = Shares(shares.wanted, shares.unwanted)
+            scores = steered(past, shares, way.weights)
         hidden = self.seen[user]
         scores[hidden if but is None else hidden[hidden != but]] = -torch.inf
         return scores
@@ -174,8 +184,8 @@ def chosen(bench: Bench, half: Half) -> dict[str, Way | None]:
 
 
 def table(bench: Bench, ways: dict[str, Way | None], half: Half) -> dict[str, dict[str, object]]:
-    """Returns mean and interval of every measure, for all prompts, for each wording, and paired against no prompt."""
-    before = _measured(bench, None, half)
+    """Returns mean and interval of every measure, for all prompts, for each wording, paired with no prompt and with facts."""
+    before, facts = _measured(bench, None, half), _measured(bench, ways["stated facts alone"], half)
     out: dict[str, dict[str, object]] = {}
     for name, way in ways.items():
         values = _measured(bench, way, half)
@@ -183,6 +193,7 @@ def table(bench: Bench, ways: dict[str, Way | None], half: Half) -> dict[str, di
         for wording in ("all", "named", "described"):
             out[name][wording] = _summary(values, half, wording, lambda now, _: now, before)
         out[name]["gain"] = _summary(values, half, "all", lambda now, then: now - then, before)
+        out[name]["over facts"] = _summary(values, half, "all", lambda now, then: now - then, facts)
     return out
 
 
@@ -208,7 +219,7 @@ def _summary(
 
 def show(results: dict[str, dict[str, object]]) -> None:
     """Prints the table, a block a wording."""
-    for wording in ("all", "named", "described", "gain"):
+    for wording in ("all", "named", "described", "gain", "over facts"):
         print(f"\n{wording:28}" + "".join(f"{measure:>23}" for measure in MEASURES))
         for name, result in results.items():
             row = result[wording]

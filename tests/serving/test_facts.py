@@ -85,6 +85,22 @@ def test_what_is_wanted_is_met_by_shares_and_what_is_unwanted_only_whole(facts: 
     assert facts.excluded(()) is None
 
 
+LEFT = {
+    "comedies of the nineties": 0,
+    "light comedies from the 1990s": 1 / 2,
+    "magic and dragons": 1,
+    "horror": 0,
+    "war": 1,
+    "1995": 0,
+    "": 0,
+}
+
+
+@pytest.mark.parametrize("text", LEFT)
+def test_what_no_fact_covers_is_left_to_be_read(facts: Facts, text: str) -> None:
+    assert facts.left(text) == pytest.approx(LEFT[text])
+
+
 def test_an_item_that_comes_or_changes_states_what_it_states_now(facts: Facts) -> None:
     facts.put(6, "Alien (1979)", ("genres=Horror",))
     facts.put(1, "The Fog", ("genres=Mystery", "year=1980"))

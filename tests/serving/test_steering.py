@@ -95,6 +95,9 @@ def test_shares_are_standardised_and_added_with_their_weights() -> None:
     found = steered(history, Shares(wanted, unwanted, stated, excluded), Weights(0.5, 2.0, 3.0, 4.0))
     standardised = [(row - row.mean()) / row.std(correction=0) for row in (history, wanted, *unwanted)]
     nearest = torch.maximum(standardised[2], standardised[3]).clamp(min=0)
+    partly = steered(history, Shares(wanted, unwanted, left=0.5, unwanted_left=(1.0, 0.0)), Weights(0.5, 2.0))
+    half = standardised[0] + 0.25 * standardised[1] - 2 * standardised[2].clamp(min=0)
+    torch.testing.assert_close(partly, half)
     expected = standardised[0] + 0.5 * standardised[1] - 2 * nearest + 3 * stated - 4 * excluded
     torch.testing.assert_close(found, expected)
 

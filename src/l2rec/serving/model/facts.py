@@ -31,6 +31,9 @@ _RECENT = 0.2
 _LONGEST = 4
 """Words of an attribute's value that can be recognised, at most."""
 
+_LONG = 4
+"""Letters of a word that says something, about."""
+
 Words = tuple[str, ...]
 
 
@@ -84,6 +87,14 @@ class Facts:
         """Returns 1 for every item that meets all the facts of one of the texts; None where none names a fact."""
         met = [torch.stack(facts).all(0) for text in texts if (facts := self.met(text))]
         return torch.stack(met).any(0).float() if met else None
+
+    def left(self, text: str) -> float:
+        """Returns the share of a text's longer words that say something else than a fact; 1 for a text without any."""
+        rest = _words(_SPANS.sub(" ", text))
+        named = [word for value in self._named(" ".join(rest)) for word in value]
+        size = len([word for word in _words(text) if len(word) >= _LONG])
+        left = len([word for word in rest if len(word) >= _LONG and word not in named])
+        return left / size if size else 1.0 if rest and not named else 0.0
 
     def met(self, text: str) -> list[Bool[Tensor, " N"]]:
         """Returns for every fact that a text names which items state it."""

@@ -224,6 +224,8 @@ class Live:
                 torch.stack([found[text] for text in steer.unwanted]) if steer.unwanted else None,
                 self.facts.wanted(steer.wanted),
                 self.facts.excluded(steer.unwanted),
+                self.facts.left(steer.wanted),
+                tuple(self.facts.left(text) for text in steer.unwanted),
             )
             for steer in steers
         ]

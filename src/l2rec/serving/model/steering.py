@@ -82,16 +82,16 @@ class Weights:
     """What each share counts for, in standard deviations of the history's scores.
 
     Attributes:
-        wanted: Of the text score of what is wanted.
-        unwanted: Of the text score of what is not.
+        wanted: Of the text score of what is wanted, where no fact covers a word of it.
+        unwanted: Of the text score of what is not, likewise.
         stated: Of meeting all that is wanted and that items state in plain words.
         excluded: Of being what is not wanted, as items state it.
     """
 
-    wanted: float = 2.0
+    wanted: float = 1.0
     unwanted: float = 1.0
-    stated: float = 4.0
-    excluded: float = 4.0
+    stated: float = 8.0
+    excluded: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,16 @@ class Shares:
         unwanted: Text scores of each unwanted phrase.
         stated: Share of the wanted facts that an item meets, 0 to 1.
         excluded: 1 where an item is what is unwanted.
+        left: Share of the words of `wanted` that say something else than what `stated` knows, 0 to 1.
+        unwanted_left: The same of every unwanted phrase, one number each; 1 where not given.
     """
 
     wanted: Float[Tensor, " N"] | None = None
     unwanted: Float[Tensor, "P N"] | None = None
     stated: Float[Tensor, " N"] | None = None
     excluded: Float[Tensor, " N"] | None = None
+    left: float = 1.0
+    unwanted_left: tuple[float, ...] = ()
 
 
 def parse(prompt: str) -> Steer:
@@ -198,7 +202,9 @@ def steered(
     """Returns one score of every item from the history's and what the prompt says.
 
     Scores of history and texts are standardised over the catalogue first, so that a weight means the same for every
-    user and prompt. An item is as unwanted as the nearest unwanted phrase makes it; being unlike it earns nothing.
+    user and prompt. A text counts by the share of its words that no stated fact covers: where an item says itself that
+    it is a comedy of 1995, reading adds little. An item is as unwanted as the nearest unwanted phrase makes it; being
+    unlike it earns nothing.
 
     Args:
         history: Scores for the history, finite.
@@ -207,10 +213,11 @@ def steered(
     """
     total = standard(history)
     if shares.wanted is not None:
-        total = total + weights.wanted * standard(shares.wanted)
+        total = total + weights.wanted * shares.left * standard(shares.wanted)
     if shares.unwanted is not None and len(shares.unwanted):
-        nearest = torch.stack([standard(row) for row in shares.unwanted]).amax(0)
-        total = total - weights.unwanted * nearest.clamp(min=0)
+        left = shares.unwanted_left or (1.0,) * len(shares.unwanted)
+        near = [share * standard(row).clamp(min=0) for share, row in zip(left, shares.unwanted, strict=True)]
+        total = total - weights.unwanted * torch.stack(near).amax(0)
     if shares.stated is not None:
         total = total + weights.stated * shares.stated
     if shares.excluded is not None:
