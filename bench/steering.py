@@ -184,7 +184,7 @@ def chosen(bench: Bench, half: Half) -> dict[str, Way | None]:
 
 
 def table(bench: Bench, ways: dict[str, Way | None], half: Half) -> dict[str, dict[str, object]]:
-    """Returns mean and interval of every measure, for all prompts, for each wording, paired with no prompt and with facts."""
+    """Returns mean and interval of every measure: all prompts, each wording, less no prompt, less stated facts."""
     before, facts = _measured(bench, None, half), _measured(bench, ways["stated facts alone"], half)
     out: dict[str, dict[str, object]] = {}
     for name, way in ways.items():
