@@ -31,9 +31,11 @@ class Stubborn(Live):
     gate = threading.Event()
     entered = threading.Event()
     fails = False
+    whose: tuple[str, ...] = ()
 
     def scores(self, asks: Sequence[Ask]) -> torch.Tensor:
         self.entered.set()
+        Stubborn.whose = tuple(ask.user_id for ask in asks)
         assert self.gate.wait(20)
         if self.fails:
             raise ValueError("broken")
@@ -283,5 +285,14 @@ def test_a_model_that_is_replaced_between_two_lines_is_asked_again(tell: Callabl
         desk.stage.ready.close()
         with pytest.raises(NotReadyError, match="the server is stopping"):
             await desk.for_ask(["i3"], None, None, Wish())
+
+    tell(story)
+
+
+def test_the_model_is_told_whose_history_it_reads(tell: Callable[..., None]) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.report([did("e", "u1", "i7")])
+        await desk.for_user("u1", Wish(deadline=20.0))
+        assert Stubborn.whose == ("u1",)
 
     tell(story)

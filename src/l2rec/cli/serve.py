@@ -1,20 +1,18 @@
 """`l2rec serve`: the service on a store, in one process or several."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from l2rec.cli.show import say
 from l2rec.errors import MissingExtraError, StoreError
-
-if TYPE_CHECKING:
-    from l2rec.serving.records import Release
 
 _PATIENCE = 30
 """Seconds that requests in flight get at the end."""
@@ -28,16 +26,16 @@ def serve(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     max_queue: Annotated[int, typer.Option(min=1, help="Questions that may wait for the model; then 503.")] = 256,
     max_batch: Annotated[int, typer.Option(min=1, help="Questions that the model answers together.")] = 32,
+    remember_mib: Annotated[
+        int, typer.Option(min=0, help="MiB a process for what the model has read of the latest users, to read only on.")
+    ] = 512,
     max_k: Annotated[int, typer.Option("--max-k", min=1, help="Longest list that may be asked for.")] = 500,
 ) -> None:
     """Answer over HTTP from the current release of a store.
 
     New releases, items and events are taken over while it runs. SIGTERM lets requests in flight end.
     """
-    for package in ("fastapi", "uvicorn", "prometheus_client"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "serve")
-    release = _checked(store, host)
+    _check(store, host)
     import uvicorn
 
     from l2rec.serving.process import NAME, ProcessSettings
@@ -49,11 +47,11 @@ def serve(
         device=device,
         largest=max_batch,
         most=max_queue,
-        threads=max(1, (os.cpu_count() or 1) // workers),
+        remembered=remember_mib * 2**20,
+        threads=max(1, _cores() // workers),
         limits=Limits(k=max_k),
     )
     os.environ[NAME] = settings.model_dump_json()
-    say(f"release {release.version}: {release.model}, {release.users} users, {release.items} items")
     with _counting_together(workers):
         uvicorn.run(
             "l2rec.serving.process:application",
@@ -67,8 +65,11 @@ def serve(
         )
 
 
-def _checked(address: str, host: str) -> "Release":
-    """What would be served; refuses a store, a run or an address that cannot be."""
+def _check(address: str, host: str) -> None:
+    """Says what would be served; refuses a store, a run or an address that cannot be."""
+    for package in ("fastapi", "uvicorn", "prometheus_client"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "serve")
     from l2rec.serving.access_guard import WARNING, guard
     from l2rec.serving.folder import RunFolder
     from l2rec.serving.store.opening import open_store
@@ -89,7 +90,12 @@ def _checked(address: str, host: str) -> "Release":
         say(f"{folder.path}: not pinned: an earlier l2rec wrote no hashes of ids and settings. Train again for them.")
     if is_open:
         say(f"l2rec: {WARNING}")
-    return release
+    say(f"release {release.version}: {release.model}, {release.users} users, {release.items} items")
+
+
+def _cores() -> int:
+    """Cores that this process may run on, where the system tells."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class Desk:
             if ready is not None:
                 return ready
         try:
-            return await self._answer(edition, self._person(edition, state, wish, notes), wish)
+            return await self._answer(edition, self._person(edition, user_id, state, wish, notes), wish)
         except StoppedError:
             self._refuse_stopped(edition)
             return await self.for_user(user_id, wish)
@@ -145,7 +145,7 @@ class Desk:
         state, down = await self._memory.user(edition.release.version, user_id)
         if state.row is None and not state.events:
             raise UnknownError(f"users/{user_id}: nothing is known of this user. Report an event first.")
-        person = self._heard(edition, self._person(edition, state, wish, (DOWN,) if down else ()))
+        person = self._heard(edition, self._person(edition, user_id, state, wish, (DOWN,) if down else ()))
         numbers = self._numbers(edition, item_ids)
         if not numbers:
             hidden = person.ask.history if self._masks(edition, wish) else ()
@@ -168,12 +168,12 @@ class Desk:
         whole = len(listed[0]) == wish.k or len(row.numbers) < edition.release.k
         return self._told(edition, listed, "cached", ()) if whole else None
 
-    def _person(self, edition: Edition, state: UserState, wish: Wish, notes: tuple[str, ...]) -> Person:
+    def _person(self, edition: Edition, user_id: str, state: UserState, wish: Wish, notes: tuple[str, ...]) -> Person:
         """What a user's row and events come to."""
         row, news = state.row, edition.shelf.numbers([event.item_id for event in state.events])
         past = () if row is None else tuple(row.history.tolist())
         attributes = None if row is None or not len(row.attributes) else np.array(row.attributes)
-        return Person(row, Ask(past + news, attributes, wish.prompt), bool(news), notes)
+        return Person(row, Ask(past + news, attributes, wish.prompt, user_id), bool(news), notes)
 
     async def _answer(self, edition: Edition, person: Person, wish: Wish) -> Answer:
         """The chain."""

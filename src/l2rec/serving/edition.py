@@ -15,6 +15,7 @@ from l2rec.evaluation.ranking import best
 from l2rec.serving.batching import Batcher
 from l2rec.serving.model.explain import Explanation, explain
 from l2rec.serving.model.live import Ask, Live
+from l2rec.serving.model.prefixes import Prefixes
 from l2rec.serving.records import LiveItem, Release
 from l2rec.serving.shelf import Shelf, Tokens
 from l2rec.serving.wishes import NO_FILTERS, Filters, diversified
@@ -31,6 +32,7 @@ class Engine:
         device: Where it computes.
         largest: Questions of a batch, at most.
         most: Questions that may wait.
+        remembered: Bytes for what the model has read of the users who asked last, so that it need only read on.
         sizes: Called with the size of every batch.
         load: Brings a run to life on a device.
     """
@@ -38,6 +40,7 @@ class Engine:
     device: str = "cpu"
     largest: int = 32
     most: int = 256
+    remembered: int = 512 * 2**20
     sizes: Callable[[int], None] = lambda _: None
     load: Callable[[Path, str], Live] = Live.load
 
@@ -87,6 +90,7 @@ class Edition:
             engine: How it is run.
         """
         self.release, self.live = release, live
+        live.prefixes = Prefixes(engine.remembered)
         self.mask_seen = live.folder.settings.evaluation.mask_seen
         self.changes = 0
         self._tokens, self._changed = Tokens(live.catalogue.attributes), frozenset[int]()

@@ -29,6 +29,8 @@ class ProcessSettings(Settings):
     """Questions of a batch, at most."""
     most: int = 256
     """Questions that may wait."""
+    remembered: int = Engine.remembered
+    """Bytes for what the model has read of the users who asked last."""
     threads: int = 1
     """Threads that the model computes with on a CPU."""
     limits: Limits = Limits()
@@ -44,6 +46,6 @@ def application() -> FastAPI:
     """
     settings = ProcessSettings.model_validate_json(os.environ[NAME])
     torch.set_num_threads(settings.threads)
-    engine = Engine(device=settings.device, largest=settings.largest, most=settings.most)
+    engine = Engine(settings.device, settings.largest, settings.most, settings.remembered)
     store = open_store(settings.store)
     return create_app(store, ServeOptions(engine=engine, limits=settings.limits), guard(store, settings.host))

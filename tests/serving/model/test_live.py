@@ -12,6 +12,7 @@ from torch import Tensor
 from l2rec.errors import ModelError, SettingError
 from l2rec.models import Retriever, TextReader
 from l2rec.serving.model.live import Ask, Live
+from l2rec.serving.model.prefixes import Prefixes
 from l2rec.serving.model.steering import Weights, standard
 from l2rec.serving.records import LiveItem
 from tests.serving.model import runs
@@ -227,3 +228,29 @@ def test_a_view_that_cannot_read_is_refused_by_its_setting(world: World, backbon
 def test_what_cannot_be_asked_says_why(ask: Callable[[], Ask], message: str, live: Live) -> None:
     with pytest.raises(SettingError, match=message):
         live.scores([ask()])
+
+
+def test_a_user_who_asks_again_is_read_on_and_gets_the_same_scores(live: Live) -> None:
+    pasts = [(3, 10), (3, 10, 2), (3, 10, 2, 7), (9, 3, 10, 2, 7)]
+    whole = [live.scores([Ask(past)]) for past in pasts]
+    live.prefixes = Prefixes(2**30)
+    for past, expected in zip(pasts, whole, strict=True):
+        both = live.scores([Ask(past, user_id="anna"), Ask((29, 1))])
+        torch.testing.assert_close(both[:1], expected, rtol=1e-4, atol=1e-4)
+    assert live.prefixes.counts["grown"] == 2
+    assert live.prefixes.counts["slid"] == 1
+    assert len(live.prefixes) == 1
+
+
+def test_what_was_read_of_a_text_that_is_rewritten_is_forgotten(live: Live) -> None:
+    live.prefixes = Prefixes(2**30)
+    live.scores([Ask((3, 10), user_id="anna"), Ask((4, 2), user_id="berta")])
+    live.apply([replace_text(live, 3)])
+    assert len(live.prefixes) == 1
+    after = live.scores([Ask((3, 10, 2), user_id="anna")])
+    live.prefixes = Prefixes(0)
+    torch.testing.assert_close(after, live.scores([Ask((3, 10, 2))]), rtol=1e-4, atol=1e-4)
+
+
+def replace_text(live: Live, number: int) -> LiveItem:
+    return LiveItem(item_id=live.catalogue.id(number), title="a quite different lamp", text="a quite different lamp")

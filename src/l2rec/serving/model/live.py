@@ -14,11 +14,12 @@ from l2rec import models
 from l2rec.data.batches import case_batches
 from l2rec.data.ids import Ids
 from l2rec.errors import ModelError, SettingError
-from l2rec.models import Growing, Learner, Recommender, Retriever, TextReader
+from l2rec.models import Growing, Learner, PrefixReader, Recommender, Retriever, TextReader
 from l2rec.nn.room import Room
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.catalogue import Catalogue, read_of
 from l2rec.serving.model.facts import Facts
+from l2rec.serving.model.prefixes import Prefixes
 from l2rec.serving.model.steering import Shares, Steer, parse, steered
 from l2rec.serving.records import LiveItem
 from l2rec.types import Batch, Histories, Items
@@ -38,11 +39,13 @@ class Ask:
         attributes: The user's attribute vector, A values; None where nothing is known.
         prompt: What is wanted, in words. With a history it steers; without one it steers what anybody is shown if it
             rules something out or names what items state, and is the whole question otherwise.
+        user_id: Whose history it is, so that the next ask reads on where this one stopped; nobody's where empty.
     """
 
     history: tuple[int, ...] = ()
     attributes: Float[ndarray, " A"] | None = None
     prompt: str | None = None
+    user_id: str = ""
 
 
 class Live:
@@ -56,6 +59,7 @@ class Live:
         mask_seen: Whether the run's protocol leaves items of the history out of a list.
         can_grow: Whether later items can be recommended.
         can_read: Whether an ask may have a prompt.
+        prefixes: What it remembers of the users it read last; of nobody, unless given more bytes.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Live:
         self.mask_seen = folder.settings.evaluation.mask_seen
         self.can_grow = isinstance(model, Growing) and isinstance(model, Retriever)
         self.can_read = isinstance(model, TextReader) and isinstance(model, Retriever) and model.can_read
+        self.prefixes = Prefixes(0)
         self._room = Room()
         self._vectors: Tensor | None = None
         self._facts: Facts | None = None
@@ -177,6 +182,7 @@ class Live:
             zeros = torch.zeros(len(items), dtype=torch.long)
             vectors, at = self._known_vectors(), torch.tensor(list(anew), device=self.device)
             self.model.put_items(list(anew), Items(texts, titles, attributes, zeros))
+            self.prefixes.forget(anew)
             self._vectors = self._room.put("vectors", vectors, at, self.model.some_vectors(at))
         self.catalogue.take(numbered)
         if self._facts is not None:
@@ -191,11 +197,21 @@ class Live:
     def _history_scores(self, asks: list[Ask]) -> Float[Tensor, "B N"]:
         found = torch.zeros(len(asks), len(self.catalogue))
         for rows, batch in self.batches(asks):
-            if isinstance(self.model, Retriever):
-                found[rows] = self.model.scores_by(batch, self._known_vectors()).float().cpu()
+            if isinstance(self.model, Retriever) and isinstance(self.model, PrefixReader) and self.prefixes.limit:
+                dots = self._read_on([asks[n] for n in rows], batch) @ self._known_vectors().T
+                scores = torch.stack([*self.model.with_third({"own": dots}, batch).values()]).sum(0)
+            elif isinstance(self.model, Retriever):
+                scores = self.model.scores_by(batch, self._known_vectors())
             else:
-                found[rows] = self.model.scores(batch).float().cpu()
+                scores = self.model.scores(batch)
+            found[rows] = scores.float().cpu()
         return found
+
+    def _read_on(self, asks: list[Ask], batch: Batch) -> Float[Tensor, "B D"]:
+        assert isinstance(self.model, PrefixReader)
+        histories = [ask.history[-self.model.settings.history :] for ask in asks]
+        users = [ask.user_id for ask in asks]
+        return self.prefixes.vectors(self.model, "", users, histories, batch.attributes)
 
     def _dots(self, vectors: Float[Tensor, "B D"]) -> Float[Tensor, "B N"]:
         return (vectors.to(self.device) @ self._known_vectors().T).float().cpu()
