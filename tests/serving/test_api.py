@@ -30,6 +30,8 @@ STRANGE = [
     "'; DROP TABLE events; --",
     "x\u0000y",
     "a/recommendations",
+    "a\nb",
+    "\r\n",
     "🙂",
 ]
 
@@ -80,6 +82,7 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("GET", "/v1/users/u5/recommendations?diversity=x", None, 422, "diversity: 'x': expected a number. Correct it."),
     ("GET", "/v1/users/u5/recommendations?size=3", None, 422, "'size': no such parameter. Known: k, mask_seen,"),
     ("GET", "/v1/users/u5/recommendations?allow=", None, 422, "allow: an empty value."),
+    ("GET", f"/v1/users/u5/recommendations?{'deny=a&' * 1001}", None, 422, "deny: 1001 values: over 1000. Send fewer."),
     ("GET", "/v1/users/u5/recommendations?deadline_ms=nan", None, 422, "deadline_ms: nan: expected above 0 to 60000."),
     ("GET", f"/v1/users/{'x' * 513}/recommendations", None, 422, "user id: a value of 513 characters: over 512."),
     ("GET", "/v1/users/nobody/explanation", None, 404, "users/nobody: nothing is known of this user."),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from pydantic import ConfigDict, Field
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from l2rec.config import Settings
 from l2rec.errors import SettingError
@@ -18,6 +19,15 @@ _LISTS = {
     "allow_attributes": "Token column=value; an item needs one of every column that is named. May be repeated.",
     "deny_attributes": "Token column=value; an item that holds one is not listed. May be repeated.",
 }
+
+
+class _AnyText(PathConvertor):
+    """The rest of a path, line breaks included: they are as good as any other character of an id."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("path", _AnyText())
 
 
 class Place(Settings):
@@ -115,10 +125,15 @@ class Reader:
         if unknown:
             raise SettingError(f"{unknown[0][:40]!r}: no such parameter. Known: {', '.join(self.names)}.")
         values = {name: _SINGLE[name](name, given[name]) for name in _SINGLE if name in given}
-        filters = Filters(*(frozenset(given.get(name, ())) for name in _LISTS))
+        filters = Filters(*(self._listed(name, given.get(name, [])) for name in _LISTS))
         wish = Wish(filters=filters, deadline=values.pop("deadline_ms", 1000 * DEFAULT.deadline) / 1000, **values)
         wish.check(self.limits)
         return wish
+
+    def _listed(self, name: str, values: list[str]) -> frozenset[str]:
+        if len(values) > self.limits.ids:
+            raise SettingError(f"{name}: {len(values)} values: over {self.limits.ids}. Send fewer.")
+        return frozenset(values)
 
 
 def _only(name: str, values: list[str]) -> str:

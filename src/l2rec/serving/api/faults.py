@@ -18,9 +18,11 @@ RETRY_SECONDS = 1
 """Seconds after which a caller whom the server had to refuse may ask again."""
 _LATER = (BusyError, LateError, StoppedError, NotReadyError, StoreDownError)
 _MEANINGS = {
+    400: "The body is cut, or no text.",
     401: "No key, or one that is unknown or expired.",
     403: "The key may not do this.",
     404: "There is no such thing.",
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
     414: "The path and the query are too long.",
     422: "A value is missing, out of range or of the wrong kind.",
@@ -45,8 +47,9 @@ def fault(status: int, message: str, headers: Mapping[str, str] | None = None) -
 
 
 def faults(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Returns how a route's faults are described; what every route may say is among them."""
-    every = sorted({401, 403, 414, 422, 429, 431, *statuses})
+    """Returns how a route's faults are described, with those of every route; 413 brings along those of every body."""
+    body = {400, 408} if 413 in statuses else set()
+    every = sorted({401, 403, 414, 422, 429, 431, *body, *statuses})
     return {status: {"model": Fault, "description": _MEANINGS[status]} for status in every}
 
 
