@@ -20,7 +20,8 @@ jaxtyping.install_import_hook("l2rec", "tests.checking.checked")
 
 from l2rec.types import Cases, Histories, Items  # noqa: E402  (after the hook, or its shapes go unchecked)
 from tests import worlds  # noqa: E402
-from tests.serving.redis_server import MISSING, PROGRAM  # noqa: E402
+from tests.serving import redis_server  # noqa: E402
+from tests.serving.pages import browser  # noqa: E402
 
 if TYPE_CHECKING:
     from l2rec.data.prepared import Prepared
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Says in the last line what this machine could not test; `pytest_terminal_summary` would come a line too early."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if PROGRAM is None and reporter is not None:
+    missing = [tool.MISSING for tool in (redis_server, browser) if tool.PROGRAM is None]
+    if missing and reporter is not None:
         reporter.ensure_newline()
-        reporter.write_line(MISSING)
+        reporter.write_line("; ".join(missing))
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from l2rec.serving import pages
 from l2rec.serving.api import faults
 from l2rec.serving.api.events import Events
 from l2rec.serving.api.explanations import Explanations
@@ -69,6 +70,7 @@ def create_app(store: Store, options: ServeOptions | None = None, guard: Guard |
     families = (Lists(desk, limits), Explanations(desk, limits), Events(desk, limits), ItemRoutes(desk, limits))
     for family in (*families, State(desk)):
         app.router.routes.extend(family.router().routes)  # included routers are asked one after the other, slowly
+    pages.install(app, desk, limits)
     if guard is not None:
         app.add_middleware(guard)
     app.add_middleware(Doorway, metrics=desk.metrics)
