@@ -6,7 +6,8 @@ pass of the same model over 50 items, and beside a server that may not batch.
 
     python bench/serve.py [--run runs/demo/l2rec] [--rounds 5] [--seconds 4] [--users 1000000]
 
-Without `--run` a model of the demonstration's shape that reads 60 items is trained for an epoch on the bundled sample.
+Without `--run` the demonstration's model is trained first. For the fresh answers another one, which reads 60 items, is
+trained on a few of the sample's users, so that a history of 50 may grow before the window slides.
 """
 
 import argparse
@@ -31,13 +32,12 @@ import torch
 
 from interleaved import RESULTS
 from l2rec.serving.model.live import Ask, Live
-from l2rec.serving.records import Release, UserRow
-from l2rec.serving.store.opening import open_store
 from load import Heard, get, load, post
+from serve_worlds import command, few, million, trained
 
 HERE = Path(__file__).resolve().parent
 EMPTY = "bench_empty:app"
-HISTORY, PEOPLE, CONNECTIONS = 50, 200, 32
+HISTORY, PEOPLE, CONNECTIONS = 50, 100, 32
 Found = dict[str, object]
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     options = arguments()
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         here = Path(folder)
-        run = options.run or trained(here / "run")
+        run = options.run or trained(here / "run", "sample")
         store = f"sqlite:///{here / 'store.db'}"
         command("publish", str(run), "--store", store, "--k", "100")
         found: Found = {"date": datetime.now(UTC).date().isoformat(), "torch": torch.__version__}
@@ -57,7 +57,7 @@ def main() -> None:
         if "cached" in parts:
             found["cached"] = cached(store, run, options.rounds, options.seconds)
         if "fresh" in parts:
-            found["fresh"] = fresh(store, run, options.seconds)
+            found["fresh"] = fresh(here, options.seconds)
         if "million" in parts:
             many = million(here, store, options.users)
             found["start with many users"] = started(many, options.rounds, f"{options.users:,} users", 15)
@@ -74,18 +74,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--only", default="start,cached,fresh,million")
     return parser.parse_args()
-
-
-def command(*words: str) -> None:
-    """Runs an l2rec command."""
-    subprocess.run([sys.executable, "-m", "l2rec", *words], check=True, stdout=subprocess.DEVNULL)
-
-
-def trained(folder: Path) -> Path:
-    """Returns a run of the demonstration's shape that reads up to 60 items."""
-    config = HERE.parent / "configs" / "demo" / "l2rec.toml"
-    command("train", str(config), "--out", str(folder), "--set", "model.history=60", "--set", "training.epochs=1")
-    return folder
 
 
 @contextmanager
@@ -162,8 +150,10 @@ def cached(store: str, run: Path, rounds: int, seconds: float) -> Found:
     return told
 
 
-def fresh(store: str, run: Path, seconds: float) -> Found:
+def fresh(here: Path, seconds: float) -> Found:
     """Prints and returns how late a list follows an event, and what batching brings."""
+    run, store = trained(here / "reader", str(few(here / "few")), "model.history=60"), f"sqlite:///{here / 'few.db'}"
+    command("publish", str(run), "--store", store)
     live = Live.load(run)
     bare = forward(live)
     users, items = newcomers(live), live.catalogue.ids
@@ -241,30 +231,6 @@ def newcomers(live: Live) -> list[list[str]]:
 def published(run: Path) -> list[str]:
     """Returns the users of the run's data."""
     return list(Live.load(run).folder.data().user_ids.values)
-
-
-def million(here: Path, store: str, users: int) -> str:
-    """Returns a store with a release of many users, whose rows are drawn; the run is the same."""
-    small = open_store(store)
-    release = small.current()
-    assert release is not None
-    small.close()
-    address = f"sqlite:///{here / 'many.db'}"
-    many = open_store(address)
-    made = Release(**{**release.model_dump(), "version": "many", "users": users, "k": 20})
-    many.begin(made)
-    chance = np.random.default_rng(2)
-    vector = chance.standard_normal(384).astype(np.float16)
-    for start in range(0, users, 10_000):
-        rows = []
-        for number in range(start, min(start + 10_000, users)):
-            items = chance.integers(0, release.items, 30)
-            row = UserRow(items[:20], np.linspace(1, 0, 20), items[20:], np.zeros(0), vector)
-            rows.append((f"u{number}", row.to_bytes()))
-        many.write_rows(made.version, rows, min(start + 10_000, users))
-    many.switch(made)
-    many.close()
-    return address
 
 
 def checked(heard: Heard) -> Heard:
