@@ -13,7 +13,7 @@ from tests.worlds import COLOURS, THINGS
 
 def lines(page: Page) -> list[str]:
     """The titles of the list, in order."""
-    return [" ".join(text.split()) for text in page.texts["title"][: len(page.texts["score"])]]
+    return [" ".join(text.split()) for text in page.texts["title"] if text in page.texts["list"][0]]
 
 
 def told(client: TestClient, **asked: object) -> list[str]:

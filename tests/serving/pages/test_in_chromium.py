@@ -133,14 +133,14 @@ def test_filters_act_at_once_and_errors_stand_beside_their_field(page: Page) -> 
     page.get_by_label("odd").first.check()
     assert set(changed(page, before)) <= {"item 4", "item 8", "item 16"}
     page.get_by_label("odd").first.uncheck()
-    page.get_by_label("Diversity").fill("7")
+    page.get_by_label("Diversity, 0 to 1").fill("7")
     beside = page.locator("#wrong-diversity")
     expect(beside).to_have_text("diversity: 7.0: expected 0 to 1. 0 is the order of the scores.")
-    page.get_by_label("Diversity").fill("0.7")
+    page.get_by_label("Diversity, 0 to 1").fill("0.7")
     expect(beside).to_have_text("")
 
 
-PAGES = ("/", "/explore", "/explore?user=u5&why=1")
+PAGES = ("/", "/explore?user=u5&why=1", "/newcomer", "/runs", "/service", "/login")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -184,3 +184,20 @@ def test_everything_is_reached_by_the_keyboard_and_has_a_name(page: Page, path: 
     assert len(reached) >= wanted
     assert page.evaluate("document.querySelectorAll('h1').length") == 1
     assert page.evaluate("document.querySelector('html').lang") == "en"
+
+
+def test_the_service_page_keeps_itself_up_to_date(page: Page) -> None:
+    page.goto("/service")
+    rows = page.locator("#latency-rows")
+    expect(rows).to_contain_text("no request yet")
+    assert page.request.get("/v1/users/u5/recommendations").ok
+    expect(rows).to_contain_text("/v1/users/{id}/recommendations", timeout=8_000)
+
+
+def test_a_sentence_gives_a_newcomer_a_list(page: Page) -> None:
+    page.goto("/newcomer")
+    before = titles(page, LIST)
+    expect(page.locator("#answer .source")).to_have_text("popular")
+    page.get_by_label("A sentence").fill("white carpet")
+    expect(page.locator("#answer .source")).to_have_text("newcomer")
+    assert titles(page, LIST) != before

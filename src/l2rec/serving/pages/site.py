@@ -7,7 +7,11 @@ from fastapi import APIRouter, FastAPI, Response
 
 from l2rec.serving.desk import Desk, UnknownError
 from l2rec.serving.pages.explorer import Explorer
+from l2rec.serving.pages.login import Login
+from l2rec.serving.pages.newcomer import Newcomer
 from l2rec.serving.pages.rendering import PageRoute, page, share
+from l2rec.serving.pages.runs import Runs
+from l2rec.serving.pages.service import Service
 from l2rec.serving.wishes import Limits
 
 _KINDS = {"style.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -53,5 +57,6 @@ def install(app: FastAPI, desk: Desk, limits: Limits) -> None:
     router.add_api_route("/static/{name}", files.get, methods=["GET"])
     router.add_api_route("/", _front, methods=["GET"])
     app.router.routes.extend(router.routes)
-    for family in (Explorer(desk, limits),):
+    families = (Explorer(desk, limits), Newcomer(desk, limits), Runs(desk), Service(desk), Login(desk))
+    for family in families:
         app.router.routes.extend(family.router().routes)
