@@ -16,6 +16,8 @@ from l2rec.models import Retriever, TextReader
 from l2rec.models.ids.sasrec import Model as SasRec
 from l2rec.serving.model.live import Ask
 from l2rec.serving.recommender import Recommender, pasts
+from l2rec.serving.records import LiveItem
+from l2rec.serving.wishes import Filters, Wish
 from tests.models.conftest import backbone  # noqa: F401  (the fixture)
 from tests.serving.model import runs
 from tests.trained import World, pinned_again
@@ -73,10 +75,29 @@ def test_a_users_history_is_whole_after_a_temporal_split(cases: str, world: Worl
         ({}, SettingError, "pass exactly one of user_id, history and text"),
         ({"history": ["i3"], "user_id": "u5"}, SettingError, "pass exactly one of"),
         ({"history": ["i3"], "k": 0}, SettingError, r"k 0: below 1\. Ask for a list of 1 or more"),
+        (
+            {"history": ["i3"], "k": 5, "wish": Wish(10)},
+            SettingError,
+            r"k 5 beside a wish of 10 places\. Say the length",
+        ),
+        ({"history": ["i3"], "wish": Wish(0)}, SettingError, r"^k: 0: expected 1 to "),
+        ({"history": ["i3"], "wish": Wish(diversity=2.0)}, SettingError, r"^diversity: 2.0: expected 0 to 1"),
+        (
+            {"history": ["i3"], "wish": Wish(filters=Filters(deny_attributes=frozenset({"red"})))},
+            SettingError,
+            'deny_attributes: "red": no "="',
+        ),
+        (
+            {"user_id": "u5", "attributes": [1.0]},
+            SettingError,
+            "pass attributes with a history or a text; the data know",
+        ),
+        ({"history": ["i3"], "attributes": [1.0]}, SettingError, r"attributes: 1 values: the run has 0\."),
         ({"history": ["i3x"]}, DataError, r'item id "i3x": not among the 30 known\. Did you mean'),
         ({"user_id": "nobody"}, DataError, 'user id "nobody": not among the 40 known'),
         ({"text": " "}, SettingError, "the text is empty"),
         ({"text": "a lamp"}, ModelError, r"sasrec cannot read text\. Pass a user or a history, or .* can: l2rec"),
+        ({"user_id": "u5", "wish": Wish(prompt="a lamp")}, ModelError, r"sasrec cannot read text\."),
     ],
 )
 def test_what_cannot_be_answered_says_why(
@@ -108,14 +129,24 @@ def test_a_prompt_moves_the_list_of_a_history_and_of_a_user(world: World, backbo
     history = ["i3", "i10"]
     ask = Ask(tuple(able.item_ids.numbers(history)), prompt="red lamp")
     scores = able.live.scores([ask])[0]
-    found = able.recommend(history=history, prompt="red lamp", k=30)
+    found = able.recommend(history=history, wish=Wish(30, prompt="red lamp"))
     assert {one.item_id: one.score for one in found} == {
         able.item_ids.id(n): pytest.approx(float(scores[n])) for n in range(30) if n not in ask.history
     }
     assert found != able.recommend(history=history, k=30)
-    assert able.recommend(user_id="u5", prompt="red lamp") != able.recommend(user_id="u5")
+    assert able.recommend(user_id="u5", wish=Wish(prompt="red lamp")) != able.recommend(user_id="u5")
     with pytest.raises(SettingError, match="pass a prompt with a user or a history; a text is the whole question"):
-        able.recommend(text="red lamp", prompt="red lamp")
+        able.recommend(text="red lamp", wish=Wish(prompt="red lamp"))
+
+
+def test_filters_know_items_as_they_are_now(world: World, backbone: Path) -> None:  # noqa: F811
+    able = Recommender.load(runs.l2rec(world, backbone).folder.path)
+    new = LiveItem(item_id="new", title="red lamp", attributes=("size=huge",))
+    able.live.apply([new, LiveItem(item_id="i4", title="Four", attributes=("size=huge",))])
+    huge = Wish(30, filters=Filters(allow_attributes=frozenset({"size=huge"})))
+    assert {one.item_id for one in able.recommend(history=["i3"], wish=huge)} == {"new", "i4"}
+    able.live.apply([LiveItem(item_id="new", deleted=True)])
+    assert [one.title for one in able.recommend(history=["i3"], wish=huge)] == ["Four"]
 
 
 def test_a_floor_answers_too(world: World) -> None:

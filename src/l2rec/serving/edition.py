@@ -8,20 +8,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy import ndarray
 from torch import Tensor
 
-from l2rec.evaluation.ranking import best
 from l2rec.serving.batching import Batcher
+from l2rec.serving.choice import Listed, Question, chosen
 from l2rec.serving.model.explain import Explanation, explain
 from l2rec.serving.model.live import Ask, Live
 from l2rec.serving.model.prefixes import Prefixes
 from l2rec.serving.records import LiveItem, Release
 from l2rec.serving.shelf import Shelf, Tokens
-from l2rec.serving.wishes import NO_FILTERS, Filters, diversified
+from l2rec.serving.wishes import Filters
 
-POOL = 100
-"""Candidates of a diverse list, at least; five for every place where those are more."""
+__all__ = ["Edition", "Engine", "Listed", "Question"]
 
 
 @dataclass(frozen=True)
@@ -43,29 +41,6 @@ class Engine:
     remembered: int = 512 * 2**20
     sizes: Callable[[int], None] = lambda _: None
     load: Callable[[Path, str], Live] = Live.load
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the model is asked, and what of its answer is wanted.
-
-    Attributes:
-        ask: The history and the words.
-        k: Length of the list.
-        hidden: Item numbers that are not listed.
-        filters: Which items may be listed.
-        diversity: See `Wish`.
-    """
-
-    ask: Ask
-    k: int
-    hidden: tuple[int, ...] = ()
-    filters: Filters = NO_FILTERS
-    diversity: float = 0.0
-
-
-Listed = tuple[list[int], list[float]]
-"""Item numbers, best first, and their scores."""
 
 
 class Edition:
@@ -159,24 +134,7 @@ class Edition:
         return [self._cut(scores[row], question) for row, question in enumerate(questions)]
 
     def _cut(self, scores: Float[Tensor, " N"], question: Question) -> Listed:
-        hidden = [*question.hidden, *self.shelf.deleted]
-        scores = scores.index_fill(0, torch.tensor(hidden, dtype=torch.long), -torch.inf)
-        if question.filters:
-            scores = scores.masked_fill(torch.from_numpy(~self.shelf.passing(question.filters)), -torch.inf)
-        places = max(POOL, 5 * question.k) if question.diversity else question.k
-        order, values = best(scores[None], min(places, len(scores)))
-        count = int((values[0] > -torch.inf).sum())
-        numbers, found = order[0, :count], values[0, :count]
-        if question.diversity:
-            chosen = diversified(found.double().numpy(), self._vectors(numbers), question.k, question.diversity)
-            numbers, found = numbers[chosen], found[chosen]
-        return numbers.tolist(), found.tolist()
-
-    def _vectors(self, numbers: Tensor) -> Float[ndarray, "M D"]:
-        vectors = self._item_vectors()
-        if vectors is None:
-            return self.shelf.token_vectors(numbers.tolist())
-        return np.asarray(vectors[numbers.to(vectors.device)].double().cpu().numpy())
+        return chosen(scores, question, self.shelf, self._item_vectors() if question.diversity else None)
 
     def _item_vectors(self) -> Float[Tensor, "N D"] | None:
         vectors = self.live.item_vectors()

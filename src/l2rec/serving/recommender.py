@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
@@ -14,11 +15,16 @@ from torch import Tensor
 from l2rec.data.ids import Ids
 from l2rec.data.prepared import Prepared
 from l2rec.errors import SettingError
-from l2rec.evaluation.ranking import best
 from l2rec.models import Recommender as Model
+from l2rec.serving.choice import Question, chosen
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.live import Ask, Live
+from l2rec.serving.shelf import Shelf, Tokens
+from l2rec.serving.wishes import Limits, Wish
 from l2rec.types import Histories, Items
+
+_MOST = 2**31
+_NO_LIMITS = Limits(k=_MOST, ids=_MOST, characters=_MOST, text=_MOST, seconds=_MOST)
 
 
 @dataclass(frozen=True)
@@ -73,41 +79,64 @@ class Recommender:
         user_id: str | None = None,
         history: Sequence[str] | None = None,
         text: str | None = None,
-        prompt: str | None = None,
-        k: int = 10,
+        attributes: Sequence[float] | None = None,
+        k: int | None = None,
+        wish: Wish | None = None,
     ) -> list[Recommendation]:
         """Returns the best items, best first, for exactly one of a user, a history or a text.
+
+        The list is that of `l2rec serve` for the same question. Where the service makes do, this refuses: an unknown id
+        and words that the model cannot read; and it asks the model even where nothing at all is known, where the
+        service names what is popular.
 
         Args:
             user_id: A user of the run's data; everything that the data knows of the user is the history.
             history: Item ids, oldest first; may be empty.
             text: What is wanted, in words; only some models can read it.
-            prompt: What is wanted now, in words, beside a user or a history; only some models can read it.
-            k: Length of the list.
+            attributes: The user's attribute vector, A values, beside a history or a text.
+            k: Length of the list; 10 where neither it nor a wish is given.
+            wish: What is wanted of the list: its length, filters, diversity, a prompt beside a user or a history, and
+                whether seen items are listed. Its deadline is not looked at.
 
         Raises:
             DataError: an id is unknown.
             ModelError: the model cannot read text.
-            SettingError: none or several of the three are given, a prompt beside a text, or `k` is below 1.
+            SettingError: none or several of the three are given, a length in two places, a prompt beside a text,
+                attributes beside a user or not as many as the run's, or a value of the wish is out of range.
             RunError: `user_id` is given and the run's data has gone or changed.
         """
         if sum(asked is not None for asked in (user_id, history, text)) != 1:
             raise SettingError("recommend: pass exactly one of user_id, history and text.")
-        if k < 1:
-            raise SettingError(f"recommend: k {k}: below 1. Ask for a list of 1 or more items.")
-        if prompt is not None and text is not None:
+        wish = _wished(k, wish)
+        if wish.prompt is not None and text is not None:
             raise SettingError("recommend: pass a prompt with a user or a history; a text is the whole question.")
-        numbers, people = self._past(user_id, history)
-        scores = self.live.scores([Ask(tuple(numbers), people, prompt if text is None else text)])
-        return self._listed(scores[0], numbers, k)
+        numbers, people = self._past(user_id, history, attributes)
+        ask = Ask(tuple(numbers), people, wish.prompt if text is None else text)
+        masks = self.live.mask_seen if wish.mask_seen is None else wish.mask_seen
+        question = Question(ask, wish.k, ask.history if masks else (), wish.filters, wish.diversity)
+        [scores] = self.live.scores([ask])
+        listed = chosen(scores, question, self._shelf(), self.live.item_vectors() if wish.diversity else None)
+        catalogue = self.live.catalogue
+        return [Recommendation(catalogue.id(n), catalogue.title(n), score) for n, score in zip(*listed, strict=True)]
 
     def _past(
-        self, user_id: str | None, history: Sequence[str] | None
+        self, user_id: str | None, history: Sequence[str] | None, attributes: Sequence[float] | None
     ) -> tuple[list[int], Float[ndarray, " A"] | None]:
         if user_id is None:
-            return self.live.catalogue.numbers(history or ()), None
+            given = None if attributes is None else np.array(attributes, dtype=np.float32)
+            return self.live.catalogue.numbers(history or ()), given
+        if attributes is not None:
+            raise SettingError("recommend: pass attributes with a history or a text; the data knows those of a user.")
         user = self.data.user_ids.number(user_id)
         return self._pasts.sequence(user).tolist(), self.data.train.attributes[user].numpy()
+
+    def _shelf(self) -> Shelf:
+        """The catalogue as it is now."""
+        catalogue, trained = self.live.catalogue, self.items.attributes
+        changed = (n for n, own in enumerate(catalogue.attributes) if n >= len(trained) or own is not trained[n])
+        nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 0))
+        deleted = frozenset(catalogue.deleted)
+        return Shelf(catalogue, len(catalogue), deleted, frozenset(changed), self._tokens, *nothing)
 
     def scores(self, numbers: Sequence[int], attributes: Float[Tensor, " A"] | None = None) -> Float[Tensor, " N"]:
         """Returns the score of every item for a history of item numbers, oldest first; it may be empty.
@@ -137,16 +166,21 @@ class Recommender:
     def _pasts(self) -> Histories:
         return pasts(self.data)
 
-    def _listed(self, scores: Float[Tensor, " N"], seen: Sequence[int], k: int) -> list[Recommendation]:
-        if self.folder.settings.evaluation.mask_seen:
-            scores = scores.index_fill(0, torch.tensor(sorted(set(seen)), dtype=torch.long), -torch.inf)
-        order, values = best(scores[None], min(k, len(scores)))
-        found = zip(order[0].tolist(), values[0].tolist(), strict=True)
-        return [
-            Recommendation(self.live.catalogue.id(number), self.live.catalogue.title(number), score)
-            for number, score in found
-            if score > -torch.inf
-        ]
+    @cached_property
+    def _tokens(self) -> Tokens:
+        return Tokens(self.items.attributes)
+
+
+def _wished(k: int | None, wish: Wish | None) -> Wish:
+    """The wish, or one of `k` places; as much as anybody may want, since nobody else waits."""
+    if k is not None and k < 1:
+        raise SettingError(f"recommend: k {k}: below 1. Ask for a list of 1 or more items.")
+    if wish is None:
+        return Wish() if k is None else Wish(k)
+    if k is not None:
+        raise SettingError(f"recommend: k {k} beside a wish of {wish.k} places. Say the length in the wish alone.")
+    wish.check(_NO_LIMITS)
+    return wish
 
 
 def pasts(prepared: Prepared) -> Histories:
