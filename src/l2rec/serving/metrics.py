@@ -1,7 +1,9 @@
 """What a server counts of itself, in the form that Prometheus reads."""
 
 import os
+from collections import Counter as Counts
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -10,6 +12,27 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """Name of the variable with the folder in which several processes count together."""
+
+OUTCOMES = ("grown", "same", "slid", "unknown", "dropped")
+"""What becomes of a look-up among the remembered users, and of what is remembered; see `Prefixes.counts`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read off a server at one moment.
+
+    Attributes:
+        queue: Questions that wait for the model.
+        age: Seconds since the served lists were made.
+        remembered: Bytes of what the model has read of the users who asked last.
+        prefixes: How often which of `OUTCOMES` came about since the release was loaded; another object for another
+            release.
+    """
+
+    queue: float = 0.0
+    age: float = 0.0
+    remembered: float = 0.0
+    prefixes: Counts[str] = field(default_factory=Counts)
 
 
 class Metrics:
@@ -23,6 +46,7 @@ class Metrics:
         batches: Sizes of the batches that the model computed.
         reloads: Releases that were taken over, by outcome.
         events: Acknowledged events that were new.
+        prefixes: What became of the remembered users, by outcome.
     """
 
     def __init__(self) -> None:
@@ -37,10 +61,18 @@ class Metrics:
         self.batches = Histogram("l2rec_batch_size", "Questions of a batch.", buckets=SIZES, registry=own)
         self.reloads = Counter("l2rec_reloads", "Releases taken over, by outcome.", ["outcome"], registry=own)
         self.events = Counter("l2rec_events", "Acknowledged events that were new.", registry=own)
+        self.prefixes = Counter(
+            "l2rec_prefixes",
+            "Look-ups of what the model has read of a user (grown, same, slid, unknown), and users let go (dropped).",
+            ["outcome"],
+            registry=own,
+        )
         self._counted = cache(lambda route, status: (self.requests.labels(route, status), self.seconds.labels(route)))
         self.answer = cache(self.answers.labels)
         self._queue = self._gauge("l2rec_queue_length", "Questions that wait for the model.", "livesum")
         self._age = self._gauge("l2rec_release_age_seconds", "Seconds since the served lists were made.", "livemax")
+        self._bytes = self._gauge("l2rec_prefix_bytes", "Bytes of what the model has read of users.", "livesum")
+        self._before, self._told = Counts[str](), Counts[str]()
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Counts a request."""
@@ -48,15 +80,26 @@ class Metrics:
         requests.inc()
         duration.observe(seconds)
 
-    def watch(self, queue: Callable[[], float], age: Callable[[], float]) -> None:
-        """Says where the length of the queue and the age of the release are read."""
-        self._read: tuple[Callable[[], float], Callable[[], float]] = (queue, age)
+    def watch(self, read: Callable[[], Reading]) -> None:
+        """Says where the queue, the release's age and what is remembered are read."""
+        self._read = read
+
+    def note(self) -> None:
+        """Reads off the server; each process does so for itself, since only one of them is asked for `text`."""
+        reading = self._read()
+        self._queue.set(reading.queue)
+        self._age.set(reading.age)
+        self._bytes.set(reading.remembered)
+        if reading.prefixes is not self._before:
+            self._before, self._told = reading.prefixes, Counts()
+        for outcome in OUTCOMES:
+            count = reading.prefixes[outcome]
+            self.prefixes.labels(outcome).inc(count - self._told[outcome])
+            self._told[outcome] = count
 
     def text(self) -> bytes:
         """Returns everything in Prometheus's text format."""
-        queue, age = self._read
-        self._queue.set(queue())
-        self._age.set(age())
+        self.note()
         registry = self._registry
         if SHARED in os.environ:
             registry = CollectorRegistry()

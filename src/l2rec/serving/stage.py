@@ -6,7 +6,7 @@ from dataclasses import replace
 from l2rec.errors import StoreError
 from l2rec.serving.batching import StoppedError
 from l2rec.serving.edition import Edition, Engine
-from l2rec.serving.metrics import Metrics
+from l2rec.serving.metrics import Metrics, Reading
 from l2rec.serving.readymade import age_of
 from l2rec.serving.records import LiveItem, Release
 from l2rec.serving.store.contract import Store
@@ -39,7 +39,7 @@ class Stage:
         self.engine = replace(engine or Engine(), sizes=self.metrics.batches.observe)
         self.edition: Edition | None = None
         self._turn = asyncio.Lock()
-        self.metrics.watch(self._queue, self._age)
+        self.metrics.watch(self._reading)
 
     @property
     def ready(self) -> Edition:
@@ -61,11 +61,14 @@ class Stage:
             StoreDownError: the store cannot be read.
             L2RecError: the new release cannot be loaded; the old one goes on.
         """
+        self.metrics.note()
         async with self._turn:
             release = await asyncio.to_thread(self.store.current)
             old = self.edition
             if release is not None and (old is None or old.release.version != release.version):
-                self.edition = await asyncio.to_thread(self._loaded, release)
+                new = await asyncio.to_thread(self._loaded, release)
+                self.metrics.note()  # what the old one counted to its end
+                self.edition = new
                 self.metrics.reloads.labels("done").inc()
                 if old is not None:
                     old.close()
@@ -109,8 +112,9 @@ class Stage:
             self.metrics.reloads.labels("failed").inc()
             raise
 
-    def _queue(self) -> float:
-        return 0.0 if self.edition is None else float(len(self.edition.batcher))
-
-    def _age(self) -> float:
-        return 0.0 if self.edition is None else age_of(self.edition.release)
+    def _reading(self) -> Reading:
+        edition = self.edition
+        if edition is None:
+            return Reading()
+        prefixes = edition.live.prefixes
+        return Reading(float(len(edition.batcher)), age_of(edition.release), float(prefixes.size), prefixes.counts)
