@@ -35,6 +35,23 @@ def store(path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
+def test_a_copy_made_while_the_store_is_in_use_is_a_store_whose_readers_never_wait(
+    store: SqliteStore, path: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    other = sqlite3.connect(path)
+    other.execute("VACUUM INTO ?", [str(copy)])
+    other.close()
+    restored = SqliteStore(copy, patience=0.2)
+    assert restored.events() == store.events()
+    writer = sqlite3.connect(copy, isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    assert restored.last_event() == 1
+    writer.execute("ROLLBACK")
+    writer.close()
+    restored.close()
+
+
 @given(st.lists(TEXTS), TEXTS)
 def test_bytes_of_ids_keep_their_order_and_their_beginnings(texts: list[str], prefix: str) -> None:
     assert [ids.to_text(ids.to_bytes(text)) for text in texts] == texts

@@ -153,9 +153,11 @@ class SqliteFile:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         for setting in _SETTINGS:
             connection.execute(f"PRAGMA {setting}")
-        if not _is_ours(connection, self.path):
+        ours = _is_ours(connection, self.path)
+        if not ours:
             connection.execute("PRAGMA page_size=8192")  # four rows of usual length a page
-            self._write_ahead(connection)
+        self._write_ahead(connection)  # of a copy too: VACUUM INTO writes one that is not in that mode
+        if not ours:
             connection.execute("BEGIN IMMEDIATE")
             if not _is_ours(connection, self.path):
                 for table in self._tables:
