@@ -6,15 +6,18 @@ import tomllib
 from importlib import util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
+from starlette.testclient import TestClient
 
 from l2rec.cli.app import app, main
 from l2rec.config import EvaluationSettings, RunSettings, validated
 from l2rec.evaluation.metrics import means
 from l2rec.models import Counter
 from l2rec.run.record import ranked
+from l2rec.serving.process import application
 from tests import worlds
 
 ROOT = Path(__file__).parents[1]
@@ -72,12 +75,24 @@ def test_the_python_lines_run_and_are_six_at_most(place: Path, capsys: pytest.Ca
 
 
 @pytest.mark.slow
-def test_the_shell_lines_run_in_their_order(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shell_lines_run_in_their_order(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Any] = []
+
+    def answered(*_: object, **__: object) -> None:
+        with TestClient(application()) as client:
+            answers.append(client.get("http://localhost/v1/users/u3/recommendations").json())
+
+    monkeypatch.setenv("L2REC_SERVE", "")  # taken back at the end
+    monkeypatch.setattr("uvicorn.run", answered)  # which would go on for ever
     for words in commands():
         if words[0] != "l2rec":
             continue
         run(*words[1:])
     assert (place / "report.html").is_file()
+    [told] = answers
+    assert (told["source"], len(told["items"])) == ("cached", 10)
     assert "Traceback" not in capsys.readouterr().err
 
 
