@@ -41,6 +41,8 @@ def test_a_process_lets_in_whom_its_store_knows(
         assert client.get("/metrics", headers={"X-API-Key": key}).status_code == 403
         assert client.get("/readyz").status_code == 200
         assert client.get("/openapi.json").status_code == 401
+        page = client.get("/explore", headers={"Accept": "text/html"}, follow_redirects=False)
+        assert (page.status_code, page.headers["Location"].partition("?")[0]) == (303, "/login")
 
 
 def test_without_keys_a_process_answers_this_machine_and_no_other(

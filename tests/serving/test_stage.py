@@ -141,8 +141,8 @@ def test_an_item_put_through_one_server_is_recommendable_on_all_within_a_second(
     asyncio.run(story())
 
 
-def test_a_process_is_what_its_environment_says(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = ProcessSettings(store="sqlite:///x.sqlite", most=7, largest=3)
+def test_a_process_is_what_its_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ProcessSettings(store=f"sqlite:///{tmp_path / 'store.sqlite'}", most=7, largest=3)
     monkeypatch.setenv(NAME, settings.model_dump_json())
     app = application()
     engine = app.state.desk.stage.engine

@@ -1,6 +1,7 @@
 """One server process: built from what stands in the environment, as workers that are started anew know nothing else."""
 
 import os
+from dataclasses import replace
 
 import torch
 from fastapi import FastAPI
@@ -48,4 +49,5 @@ def application() -> FastAPI:
     torch.set_num_threads(settings.threads)
     engine = Engine(settings.device, settings.largest, settings.most, settings.remembered)
     store = open_store(settings.store)
-    return create_app(store, ServeOptions(engine=engine, limits=settings.limits), guard(store, settings.host))
+    doorkeeper = replace(guard(store, settings.host), login="/login")
+    return create_app(store, ServeOptions(engine=engine, limits=settings.limits), doorkeeper)
