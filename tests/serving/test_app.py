@@ -1,15 +1,15 @@
 """The service as a whole: what a list says, that an event is in the next one, and that Python says the same."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from l2rec.evaluation.ranking import rank
+from l2rec.serving.publish import PublishOptions, publish
 from l2rec.serving.recommender import Recommender
-from l2rec.serving.store.sqlite import SqliteStore
-from tests.serving.service import event, ids, listed, published, serving
+from l2rec.serving.store.contract import Store
+from tests.serving.service import event, ids, listed, serving
 from tests.trained import World
 
 
@@ -19,12 +19,14 @@ def recommender(world: World) -> Recommender:
 
 
 @pytest.fixture
-def store(world: World, tmp_path: Path) -> SqliteStore:
-    return published(world.sasrec / "seed-0", tmp_path / "store.sqlite")
+def store(store: Store, world: World) -> Store:
+    """A store with a release, once for each kind."""
+    publish(world.sasrec / "seed-0", store, PublishOptions(k=12))
+    return store
 
 
 @pytest.fixture
-def client(store: SqliteStore) -> Iterator[TestClient]:
+def client(store: Store) -> Iterator[TestClient]:
     with serving(store) as client:
         yield client
 
@@ -67,7 +69,7 @@ def test_a_stateless_question_is_what_python_says(client: TestClient, recommende
     assert (ids(strange), strange["notes"]) == (ids(told), ["1 unknown items of the history were left out"])
 
 
-def test_nobody_is_unknown(client: TestClient, store: SqliteStore) -> None:
+def test_nobody_is_unknown(client: TestClient, store: Store) -> None:
     release = store.current()
     assert release is not None
     told = listed(client, "/v1/users/somebody new/recommendations", k=30)
