@@ -1,9 +1,12 @@
 """`l2rec publish`, `rollback` and `releases`: a version out, the one before back, and a table of them."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from l2rec.cli.publish import _shown
 from l2rec.serving.records import Release
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.cli.conftest import Call
@@ -63,3 +66,37 @@ def test_what_cannot_be_published_is_one_line(world: World, call: Call, place: s
         assert message in said.err
         assert said.err.count("\n") == 1
         assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
+        ("rediss://me:sec@ret@host/1", "rediss://me:***@host/1"),
+        ("redis://host/1?db=2&password=secret&timeout=1", "redis://host/1?db=2&password=***&timeout=1"),
+        ("redis://me@host/1", "redis://me@host/1"),
+        ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
+    ],
+)
+def test_the_password_of_a_store_is_not_shown(address: str, shown: str) -> None:
+    assert _shown(address) == shown
+
+
+def test_publishing_keeps_the_password_of_the_store_to_itself(
+    world: World, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2rec.serving.store.opening.open_store", lambda _: SqliteStore(tmp_path / "store.db"))
+    said = call("publish", world.popularity, "--store", "redis://me:secret@host/0", "-k", 5)
+    assert said.code == 0
+    assert "Next: l2rec serve --store redis://me:***@host/0\n" in said.err
+    assert "secret" not in said.err + said.out
+
+
+def test_publishing_says_that_a_run_is_not_pinned(world: World, call: Call, place: str, tmp_path: Path) -> None:
+    assert "not pinned" not in call("publish", world.popularity, "--store", place, "-k", 5).err
+    copy = Path(shutil.copytree(world.popularity, tmp_path / "copy"))
+    told = json.loads((copy / "manifest.json").read_text())
+    del told["files"]
+    (copy / "manifest.json").write_text(json.dumps(told))
+    said = call("publish", copy, "--store", place, "-k", 5)
+    assert (said.code, said.err.count(f"{copy}: not pinned: ")) == (0, 1)

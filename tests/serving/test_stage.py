@@ -1,6 +1,7 @@
 """The stage: releases change without a dropped request, items come and go on every server, failures stop nothing."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ from l2rec.errors import RunError
 from l2rec.serving.desk import Desk
 from l2rec.serving.doorway import Doorway
 from l2rec.serving.edition import Edition, Engine
-from l2rec.serving.memory import Memory
+from l2rec.serving.memory import GONE
 from l2rec.serving.metrics import Metrics
+from l2rec.serving.model.live import Live
 from l2rec.serving.process import NAME, ProcessSettings, application
 from l2rec.serving.publish import PublishOptions, publish
 from l2rec.serving.readymade import from_row
@@ -23,7 +25,7 @@ from l2rec.serving.watch import Watch
 from l2rec.serving.wishes import Answer, Filters, Wish
 from tests.models.conftest import backbone  # noqa: F401  (the fixture)
 from tests.serving.model import runs
-from tests.serving.service import published
+from tests.serving.service import published, serving
 from tests.trained import World
 
 
@@ -100,6 +102,130 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one(store: SqliteStore) 
     asyncio.run(story())
 
 
+class Gate:
+    """Loads a release once it is let through."""
+
+    def __init__(self) -> None:
+        self.opened, self.reached = threading.Event(), threading.Event()
+        self.opened.set()
+
+    def load(self, path: Path, device: str) -> Live:
+        self.reached.set()
+        assert self.opened.wait(20)
+        return Live.load(path, device)
+
+    def shut(self) -> None:
+        self.opened.clear()
+        self.reached.clear()
+
+
+def test_an_item_that_was_deleted_while_a_release_loads_is_never_listed_again(store: SqliteStore, world: World) -> None:
+    async def story() -> None:
+        gate = Gate()
+        stage = Stage(store, Engine(load=gate.load))
+        await stage.refresh()
+        desk, old = Desk(stage), stage.ready
+        new = await asyncio.to_thread(publish, world.sasrec / "seed-1", store, PublishOptions(k=12))
+        row = store.user(new.version, "u5").row
+        assert row is not None
+        gone = [old.shelf.id(int(number)) for number in row.numbers[:2]]
+        gate.shut()
+        loading = asyncio.create_task(stage.take_over())
+        await asyncio.to_thread(gate.reached.wait, 20)
+        assert not await stage.put(LiveItem(item_id=gone[0], deleted=True))
+        gate.opened.set()
+        deleting = None
+        while not loading.done():
+            listed = ids(await desk.for_user("u5", Wish(12)))
+            assert gone[0] not in listed
+            if deleting is None:
+                deleting = asyncio.create_task(stage.put(LiveItem(item_id=gone[1], deleted=True)))
+            elif deleting.done():
+                assert gone[1] not in listed
+            await asyncio.sleep(0)
+        assert deleting is not None
+        await deleting
+        assert stage.ready is not old
+        assert not {*gone} & {*ids(await desk.for_user("u5", Wish(12)))}
+        stage.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_items_are_kept_up_while_a_release_loads_or_cannot_be_loaded(
+    store: SqliteStore, world: World, broken: bool
+) -> None:
+    async def story() -> None:
+        gate = Gate()
+        stage = Stage(store, Engine(load=gate.load))
+        watch = Watch(stage, 0.02)
+        await watch.look()
+        desk, good = Desk(stage), stage.ready.release
+        first = ids(await desk.for_user("u5", Wish()))[0]
+        if broken:
+            bad = good.model_copy(update={"version": "broken", "run": "gone"})
+            store.begin(bad.model_copy(update={"finished": None}))
+            store.switch(bad)
+            watch.pause = 10
+            await watch.look_for_a_release()
+        else:
+            await asyncio.to_thread(publish, world.sasrec / "seed-1", store, PublishOptions(k=12))
+            gate.shut()
+        task = asyncio.create_task(watch.go_on())
+        if not broken:
+            await asyncio.to_thread(gate.reached.wait, 20)
+        await asyncio.to_thread(store.put_items, [LiveItem(item_id=first, deleted=True)])  # through another server
+
+        async def is_gone() -> bool:
+            return first not in ids(await desk.for_user("u5", Wish()))
+
+        assert await until(is_gone, 5) < 1
+        assert stage.ready.release == good
+        gate.opened.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        stage.close()
+
+    asyncio.run(story())
+
+
+def test_a_release_whose_rows_are_gone_says_so(store: SqliteStore, world: World) -> None:
+    async def story() -> None:
+        stage = Stage(store)
+        await stage.refresh()
+        old = stage.ready.release.version
+        assert not stage.is_gone
+        await asyncio.to_thread(publish, world.sasrec / "seed-1", store, PublishOptions(k=12))
+        await stage.keep_up()
+        assert not stage.is_gone
+        store.drop(old)
+        await stage.keep_up()
+        assert stage.is_gone
+        assert (await stage.memory.user(old, "u5"))[1] == GONE
+        await stage.refresh()
+        assert not stage.is_gone
+        stage.close()
+
+    asyncio.run(story())
+
+
+def test_readyz_says_that_the_rows_are_gone(store: SqliteStore, world: World) -> None:
+    with serving(store) as client:
+        first = client.get("/readyz").json()
+        assert first["rows"] == "kept"
+        new = publish(world.sasrec / "seed-1", store, PublishOptions(k=12))
+        broken = new.model_copy(update={"version": "broken", "run": "gone"})
+        store.begin(broken.model_copy(update={"finished": None}))
+        store.switch(broken)
+        served = client.get("/readyz").json()["version"]
+        store.drop(served)
+        deadline = time.monotonic() + 5
+        while client.get("/readyz").json()["rows"] != "gone":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def test_an_item_put_through_one_server_is_recommendable_on_all_within_a_second(
     world: World,
     backbone: Path,  # noqa: F811
@@ -147,21 +273,6 @@ def test_a_process_is_what_its_environment_says(tmp_path: Path, monkeypatch: pyt
     app = application()
     engine = app.state.desk.stage.engine
     assert (engine.most, engine.largest, engine.device) == (7, 3, "cpu")
-
-
-def test_users_are_remembered_up_to_a_number(store: SqliteStore) -> None:
-    async def story() -> None:
-        release = store.current()
-        assert release is not None
-        memory = Memory(store, most=2)
-        for user in ("u1", "u2", "u3", "nobody"):
-            state, down = await memory.user(release.version, user)
-            assert (state.row is None, down) == (user == "nobody", False)
-        assert len(memory) == 2
-        await memory.user("another", "nobody")
-        assert len(memory) == 0
-
-    asyncio.run(story())
 
 
 def test_the_doorway_passes_on_what_is_no_request() -> None:

@@ -1,5 +1,6 @@
 """`l2rec publish`, `rollback` and `releases`: versions of everybody's lists in a store."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +34,16 @@ def publish(
     Writes a row for every user of the run's data and of the store's events, under a new version, and switches to it in
     one step. Prints the version.
     """
+    from l2rec.serving.folder import RunFolder
     from l2rec.serving.publish import PublishOptions, publish
     from l2rec.serving.store.opening import open_store
 
     opened = open_store(store)
     try:
+        folder = RunFolder.open(run)
+        folder.refuse_unfinished()
+        if not folder.is_pinned:
+            say(f"{run}: not pinned: an earlier l2rec wrote no hashes of ids and settings. Train again for them.")
         with _bar(not as_json) as progress:
             options = PublishOptions(
                 k=count,
@@ -53,7 +59,7 @@ def publish(
             release = publish(run, opened, options)
     finally:
         opened.close()
-    say(f"{release.users} users, {release.items} items, {release.index}. Next: l2rec serve --store {store}")
+    say(f"{release.users} users, {release.items} items, {release.index}. Next: l2rec serve --store {_shown(store)}")
     show_json(_told(release)) if as_json else show(release.version)
 
 
@@ -98,6 +104,17 @@ def releases(
         return
     columns = ("", "version", "model", "users", "done", "items", "k", "search", "recall", "run")
     show_table(columns, [_cells(one) for one in told], words=(0, 1, 2, 7, 9))
+
+
+def _shown(address: str) -> str:
+    """The address of a store without its password."""
+    kind, mark, rest = address.partition("://")
+    if not kind.startswith("redis"):
+        return address
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    place = re.sub(r"(?i)([?&]password=)[^&#]*", r"\1***", place)
+    return f"{kind}{mark}{user}{colon}{'***' if colon else ''}{at}{place}"
 
 
 def _told(release: "Release") -> dict[str, Any]:

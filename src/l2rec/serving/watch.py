@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from l2rec.errors import L2RecError, StoreDownError
 from l2rec.serving.stage import Stage
@@ -12,10 +13,10 @@ _LONGEST = 10.0
 
 
 class Watch:
-    """Takes over what the store has that is new.
+    """Takes over what the store has that is new; items do not wait for a release that is loaded, or cannot be.
 
     Attributes:
-        pause: Seconds until the next look.
+        pause: Seconds until the next look for a release.
     """
 
     def __init__(self, stage: Stage, poll: float) -> None:
@@ -26,28 +27,50 @@ class Watch:
             poll: Seconds between two looks.
         """
         self._stage, self._poll, self.pause = stage, poll, poll
-        self._said = ""
+        self._said: dict[str, str] = {}
 
     async def go_on(self) -> None:
-        """Looks for ever."""
-        while True:
-            await asyncio.sleep(self.pause)
-            await self.look()
+        """Looks for ever, for items and for releases side by side."""
+        await asyncio.gather(self._go_on_with_items(), self._go_on_with_releases())
 
     async def look(self) -> None:
-        """Looks once; a failure is logged when it is a new one, and what cannot be loaded is tried less and less."""
-        try:
-            await self._stage.refresh()
-        except StoreDownError as error:
-            self._say(f"store: {error}")
-            self.pause = self._poll
-        except Exception as error:
-            self._say(f"release: {error}", None if isinstance(error, L2RecError) else error)
-            self.pause = min(_LONGEST, 2 * self.pause)
-        else:
-            self._said, self.pause = "", self._poll
+        """Looks once for both; a failure is logged when it is a new one, and stops neither."""
+        await self.look_for_items()
+        await self.look_for_a_release()
 
-    def _say(self, text: str, surprise: Exception | None = None) -> None:
-        if text != self._said:
+    async def look_for_items(self) -> None:
+        """Keeps the release that is served up to date."""
+        await self._tried("items", self._stage.keep_up)
+
+    async def look_for_a_release(self) -> None:
+        """Takes over a new release; one that cannot be loaded is tried less and less."""
+        loaded = await self._tried("release", self._stage.take_over)
+        self.pause = self._poll if loaded else min(_LONGEST, 2 * self.pause)
+
+    async def _go_on_with_items(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll)
+            await self.look_for_items()
+
+    async def _go_on_with_releases(self) -> None:
+        while True:
+            await asyncio.sleep(self.pause)
+            await self.look_for_a_release()
+
+    async def _tried(self, what: str, work: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it could be done; a store that is down is no fault of what was tried, and is soon asked again."""
+        try:
+            await work()
+        except StoreDownError as error:
+            self._say(what, f"store: {error}")
+            return True
+        except Exception as error:
+            self._say(what, f"{what}: {error}", None if isinstance(error, L2RecError) else error)
+            return False
+        self._said.pop(what, None)
+        return True
+
+    def _say(self, what: str, text: str, surprise: Exception | None = None) -> None:
+        if text not in self._said.values():
             _LOG.warning("%s", text, exc_info=surprise)
-        self._said = text
+        self._said[what] = text

@@ -29,10 +29,12 @@ class Ready(Settings):
     """Items of the catalogue, those that came later included."""
     store: str
     """`up`, or `down` where answers come from memory."""
+    rows: str
+    """`kept`, or `gone` where the store has dropped this release: known users may be answered as strangers."""
 
 
 class State:
-    """The routes of the server itself; none of them needs a key."""
+    """The routes of the server itself; `/healthz` and `/readyz` need no key, `/metrics` does."""
 
     def __init__(self, desk: Desk) -> None:
         """Keeps whose state it is."""
@@ -48,7 +50,11 @@ class State:
         up = await asyncio.to_thread(self.desk.stage.is_store_up)
         release = edition.release
         return Ready(
-            version=release.version, model=release.model, items=edition.shelf.count, store="up" if up else "down"
+            version=release.version,
+            model=release.model,
+            items=edition.shelf.count,
+            store="up" if up else "down",
+            rows="gone" if self.desk.stage.is_gone else "kept",
         )
 
     async def metrics(self) -> Response:
