@@ -38,6 +38,37 @@ def test_a_store_without_a_release_is_refused(tmp_path: Path, call: Call) -> Non
     assert "no release. Publish a run first: l2rec publish RUN --store sqlite:///" in said.err
 
 
+WHEN_TORCH_IS_LOADED = """
+import os, sys
+from importlib.abc import MetaPathFinder
+class Watch(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torch":
+            print(os.environ.get("ONEDNN_PRIMITIVE_CACHE_CAPACITY"), os.environ.get("LRU_CACHE_CAPACITY"))
+            sys.stdout.flush()
+            os._exit(0)
+sys.meta_path.insert(0, Watch())
+from l2rec.cli.app import main
+sys.argv = ["l2rec", "serve", "--store", sys.argv[1]]
+main()
+"""
+
+
+def test_pytorch_finds_small_caches_of_kernels_unless_the_user_chose_others(address: str) -> None:
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    for given, expected in (({}, "64 64"), ({names[0]: "7"}, "7 64"), ({names[1]: "9"}, "64 9")):
+        said = subprocess.run(
+            [sys.executable, "-c", WHEN_TORCH_IS_LOADED, address],
+            env={**clean, **given},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert said.stdout.splitlines()[:1] == [expected], said.stderr
+
+
 def test_other_machines_are_let_in_only_with_keys(address: str, call: Call) -> None:
     for host in ("0.0.0.0", "example.org", "192.0.2.1"):
         said = call("serve", "--store", address, "--host", host)

@@ -18,15 +18,22 @@ class Slow:
         self.entered = threading.Event()
         self.batches: list[list[int]] = []
         self.threads: set[int] = set()
+        self.told: list[str] = []
 
     def __call__(self, numbers: Sequence[int]) -> list[int]:
         self.entered.set()
         assert self.gate.wait(10)
         self.batches.append(list(numbers))
+        self.told += map(str, numbers)
         self.threads.add(threading.get_ident())
         if 13 in numbers:
             raise ValueError("thirteen")
         return [2 * number for number in numbers]
+
+
+@pytest.fixture
+def slow() -> Slow:
+    return Slow()
 
 
 async def entered(slow: Slow) -> None:
@@ -117,6 +124,85 @@ def test_errands_run_on_the_same_thread_between_batches() -> None:
         with pytest.raises(ZeroDivisionError):
             await batcher.between(lambda: 1 // 0)
         assert sizes == [1]
+        batcher.stop()
+
+    asyncio.run(story())
+
+
+def test_errands_are_bounded_and_come_one_behind_each_batch(slow: Slow) -> None:
+    async def story() -> None:
+        order: list[str] = []
+        slow.told = order
+        batcher = Batcher(slow, largest=1, errands=3)
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(batcher.ask(0, 10.0))]
+        await entered(slow)
+        tasks += [asyncio.create_task(batcher.errand(lambda: order.append("errand"), 10.0)) for _ in range(3)]
+        tasks += [asyncio.create_task(batcher.ask(n, 10.0)) for n in (1, 2, 3)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError, match=r"3 errands are waiting: no more than 3 may\. Ask later"):
+            await batcher.errand(lambda: order.append("one too many"), 10.0)
+        tasks += [asyncio.create_task(batcher.between(lambda: order.append("change"))) for _ in range(9)]
+        await asyncio.sleep(0)
+        slow.gate.set()
+        await asyncio.gather(*tasks)
+        assert order == ["0", *["change"] * 9, "1", "errand", "2", "errand", "3", "errand"]
+        batcher.stop()
+
+    asyncio.run(story())
+
+
+def test_an_errand_that_is_late_or_whose_caller_has_gone_is_not_run_and_leaves_its_place(slow: Slow) -> None:
+    async def story() -> None:
+        ran: list[int] = []
+        batcher = Batcher(slow, errands=1)
+        first = asyncio.create_task(batcher.ask(0, 10.0))
+        await entered(slow)
+        with pytest.raises(LateError, match=r"not begun within 50 ms\. Allow more with deadline_ms"):
+            await batcher.errand(lambda: ran.append(1), 0.05)
+        gone = asyncio.create_task(batcher.errand(lambda: ran.append(2), 10.0))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        kept = asyncio.create_task(batcher.errand(threading.get_ident, 10.0))
+        await asyncio.sleep(0.01)
+        slow.gate.set()
+        assert await first == 0
+        assert {await kept} == slow.threads
+        with pytest.raises(ZeroDivisionError):
+            await batcher.errand(lambda: 1 // 0, 10.0)
+        assert ran == []
+        batcher.stop()
+        with pytest.raises(StoppedError, match="the model has been replaced"):
+            await batcher.errand(lambda: ran.append(3), 10.0)
+
+    asyncio.run(story())
+
+
+def test_an_errand_that_was_begun_is_waited_for_beyond_its_deadline(slow: Slow) -> None:
+    async def story() -> None:
+        batcher = Batcher(slow)
+        slow.gate.set()
+        assert await batcher.errand(lambda: time.sleep(0.3) or "done", 0.1) == "done"
+        batcher.stop()
+
+    asyncio.run(story())
+
+
+def test_a_thread_that_finds_an_errand_past_its_deadline_does_not_run_it(slow: Slow) -> None:
+    async def story() -> None:
+        ran: list[int] = []
+        batcher = Batcher(slow)
+        first = asyncio.create_task(batcher.ask(0, 10.0))
+        await entered(slow)
+        late = asyncio.create_task(batcher.errand(lambda: ran.append(1), 0.05))
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # the loop is held up: only the thread can tell
+        slow.gate.set()
+        time.sleep(0.2)
+        with pytest.raises(LateError, match="not begun"):
+            await late
+        assert (await first, ran) == (0, [])
         batcher.stop()
 
     asyncio.run(story())

@@ -1,10 +1,12 @@
 """The contract of a store, kept by every store: users, events, items and keys."""
 
+import time
+
 import pytest
 
 from l2rec.errors import StoreError
 from l2rec.serving.records import Event, Key, LiveItem
-from l2rec.serving.store.contract import Store
+from l2rec.serving.store.contract import NEWEST, Store
 from l2rec.serving.store.opening import open_store
 from tests.serving.stores import STRANGE, at_once, event, publish
 
@@ -28,6 +30,22 @@ def test_many_events_of_one_user_come_in_order(store: Store) -> None:
     found = store.user("a", "u").events
     assert [e.number for e in found] == [n for n in range(11, 901) if n % 3]
     assert all(e.item_id == str(e.number) for e in found)
+
+
+def test_of_a_heavy_user_only_the_newest_events_are_read_and_soon(store: Store) -> None:
+    publish(store, "a", ["u", "late"], 1, upto=2)
+    for start in range(0, 20_000, 4000):
+        store.append([event(str(n), "u" if n % 2 else "v", str(n)) for n in range(start + 1, start + 4001)])
+    began = time.perf_counter()
+    state = store.user("a", "u")
+    took = time.perf_counter() - began
+    assert [e.number for e in state.events] == list(range(20_001 - 2 * NEWEST, 20_001, 2))
+    assert all(e.item_id == str(e.number) for e in state.events)
+    assert state.row is not None
+    assert len(store.user("no such version", "v").events) == NEWEST
+    assert took < 0.1
+    publish(store, "b", ["u"], 1, upto=19_990)
+    assert [e.number for e in store.user("b", "u").events] == [19_991, 19_993, 19_995, 19_997, 19_999]
 
 
 def test_ids_of_users_are_found_by_their_beginning(store: Store) -> None:

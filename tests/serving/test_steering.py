@@ -81,6 +81,14 @@ def test_a_list_of_unwanted_things_is_read_whole(things: list[str]) -> None:
     assert parse(f"comedies, no {listed}") == Steer("comedies", tuple(things))
 
 
+def test_of_many_unwanted_phrases_eight_are_read_and_no_word_is_lost() -> None:
+    found = parse("comedies. " + " ".join(f"no x{n}." for n in range(300)))
+    assert found.wanted == "comedies"
+    assert found.unwanted[:7] == tuple(f"x{n}" for n in range(7))
+    assert found.unwanted[7:] == (", ".join(f"x{n}" for n in range(7, 300)),)
+    assert parse(" ".join(f"no x{n}." for n in range(8))).unwanted == tuple(f"x{n}" for n in range(8))
+
+
 def some_scores(*rows: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*rows, 200, generator=torch.Generator().manual_seed(seed))
 

@@ -16,6 +16,8 @@ from l2rec.errors import MissingExtraError, StoreError
 
 _PATIENCE = 30
 """Seconds that requests in flight get at the end."""
+_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
+"""Compiled kernels that PyTorch keeps: each new shape of a batch makes some, of 64 KiB and more; it would keep 1024."""
 
 
 def serve(
@@ -35,6 +37,7 @@ def serve(
 
     New releases, items and events are taken over while it runs. SIGTERM lets requests in flight end.
     """
+    _bound_kernels()
     _check(store, host)
     import uvicorn
 
@@ -63,6 +66,12 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=_PATIENCE,
         )
+
+
+def _bound_kernels() -> None:
+    """Bounds the caches of kernels; PyTorch reads this once, when it is loaded. What the user has set stays."""
+    for name, value in _KERNELS.items():
+        os.environ.setdefault(name, value)
 
 
 def _check(address: str, host: str) -> None:

@@ -54,6 +54,7 @@ class Batcher(Generic[A, R]):
         *,
         largest: int = 32,
         most: int = 256,
+        errands: int = 8,
         sizes: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Starts the thread.
@@ -62,12 +63,14 @@ class Batcher(Generic[A, R]):
             answer: Answers a batch, in its order; called on the thread alone.
             largest: Questions in a batch at most.
             most: Questions that may wait; one more is refused.
+            errands: Errands that may wait; one more is refused.
             sizes: See the class.
         """
         self.sizes = sizes
-        self._answer, self._largest, self._most = answer, largest, most
+        self._answer, self._largest, self._most, self._most_errands = answer, largest, most, errands
         self._waiting: deque[Waiting[A]] = deque()
         self._between: deque[Waiting[Callable[[], Any]]] = deque()
+        self._errands: deque[Waiting[Callable[[], Any]]] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="l2rec-model", daemon=True)
@@ -106,6 +109,8 @@ class Batcher(Generic[A, R]):
     async def between(self, work: Callable[[], T]) -> T:
         """Runs something on the thread before the next batch and returns what it returned.
 
+        Nothing bounds how much may wait and all of it goes first: what a caller asks for is an `errand`.
+
         Raises:
             StoppedError: `stop` was called before.
         """
@@ -118,6 +123,44 @@ class Batcher(Generic[A, R]):
             self._changed.notify()
         done: T = await one.future
         return done
+
+    async def errand(self, work: Callable[[], T], seconds: float) -> T:
+        """Runs something on the thread behind a batch, one such between two batches, and returns what it returned.
+
+        Raises:
+            BusyError: too many are waiting.
+            LateError: it was not begun within `seconds`; it never is then, nor is one whose caller has gone.
+            StoppedError: `stop` was called before.
+        """
+        loop = asyncio.get_running_loop()
+        one = Waiting[Callable[[], Any]](work, time.monotonic() + seconds, loop, loop.create_future())
+        with self._changed:
+            if self._stopping:
+                raise StoppedError("the model has been replaced. Ask again.")
+            if len(self._errands) >= self._most_errands:
+                raise BusyError(
+                    f"{len(self._errands)} errands are waiting: no more than {self._most_errands} may. Ask later."
+                )
+            self._errands.append(one)
+            self._changed.notify()
+        try:
+            await asyncio.wait([one.future], timeout=seconds)
+            if not one.future.done() and self._left(one):
+                raise LateError(f"not begun within {seconds * 1000:.0f} ms. Allow more with deadline_ms.")
+            done: T = await one.future
+            return done
+        except asyncio.CancelledError:
+            self._left(one)
+            one.future.cancel()
+            raise
+
+    def _left(self, one: Waiting[Callable[[], Any]]) -> bool:
+        """Takes an errand that was not begun out of those that wait; returns whether it was there."""
+        with self._changed:
+            found = one in self._errands
+            if found:
+                self._errands.remove(one)
+            return found
 
     def stop(self) -> None:
         """Takes no more questions; those that wait are answered, then the thread ends. Returns at once."""
@@ -132,16 +175,29 @@ class Batcher(Generic[A, R]):
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not (self._waiting or self._between or self._stopping):
+                while not (self._waiting or self._between or self._errands or self._stopping):
                     self._changed.wait()
-                errands = list(self._between)
+                if not (self._waiting or self._between or self._errands):
+                    return
+                first = list(self._between)
                 self._between.clear()
                 batch = [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
-            if not errands and not batch:
-                return
-            for one in errands:
+            for one in first:
                 _tell(one.loop, [(one.future, *_tried(one.asked))])
             self._settle(batch)
+            self._run_an_errand()
+
+    def _run_an_errand(self) -> None:
+        """Runs the oldest errand, unless changes came in the meantime: these go first."""
+        with self._changed:
+            if not self._errands or self._between:
+                return
+            one = self._errands.popleft()
+        if one.until > time.monotonic() and not one.future.cancelled():
+            _tell(one.loop, [(one.future, *_tried(one.asked))])
+        else:
+            error = LateError("not begun before its deadline. Allow more with deadline_ms.")
+            _tell(one.loop, [(one.future, None, error)])
 
     def _settle(self, batch: Sequence[Waiting[A]]) -> None:
         """Answers those of a batch that are still wanted."""

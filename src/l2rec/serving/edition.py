@@ -17,7 +17,7 @@ from l2rec.serving.model.live import Ask, Live
 from l2rec.serving.model.prefixes import Prefixes
 from l2rec.serving.records import LiveItem, Release
 from l2rec.serving.shelf import Shelf, Tokens
-from l2rec.serving.wishes import Filters
+from l2rec.serving.wishes import Filters, Wish
 
 __all__ = ["Edition", "Engine", "Listed", "Question"]
 
@@ -101,13 +101,19 @@ class Edition:
             if new:
                 await self.batcher.between(lambda: self._apply(new))
 
-    async def alike(self, number: int, k: int, filters: Filters) -> Listed:
-        """Returns the items most like an item: by the cosine of the model's vectors, by tokens where it has none."""
-        return await self.batcher.between(lambda: self._alike(number, k, filters))
+    async def alike(self, number: int, k: int, filters: Filters, seconds: float = Wish.deadline) -> Listed:
+        """Returns the items most like an item: by the cosine of the model's vectors, by tokens where it has none.
 
-    async def explained(self, ask: Ask, numbers: Sequence[int]) -> Explanation:
-        """Returns why items have their scores; other questions wait meanwhile."""
-        return await self.batcher.between(lambda: explain(self.live, ask, numbers))
+        See `Batcher.errand` for what it raises.
+        """
+        return await self.batcher.errand(lambda: self._alike(number, k, filters), seconds)
+
+    async def explained(self, ask: Ask, numbers: Sequence[int], seconds: float = Wish.deadline) -> Explanation:
+        """Returns why items have their scores; other questions wait meanwhile.
+
+        See `Batcher.errand` for what it raises.
+        """
+        return await self.batcher.errand(lambda: explain(self.live, ask, numbers), seconds)
 
     def close(self) -> None:
         """Takes no more questions; what was accepted is answered. Returns at once."""

@@ -93,6 +93,18 @@ def test_a_prompt_that_rules_out_or_states_nothing_is_the_whole_question_where_t
     torch.testing.assert_close(live.scores([Ask((3,), prompt="no")]), standard(live.scores([Ask((3,))])[0])[None])
 
 
+def test_prompts_of_any_length_are_few_texts_and_few_rows_at_a_time(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(live.model, TextReader)
+    read, rows, described, dots = [], [], live.model.described, live._dots
+    monkeypatch.setattr(live.model, "described", lambda texts: read.append(len(texts)) or described(texts))
+    monkeypatch.setattr(live, "_dots", lambda vectors: rows.append(len(vectors)) or dots(vectors))
+    asks = [Ask((3,), prompt=f"thing {who}. " + " ".join(f"no {who}x{n}." for n in range(250))) for who in "abc"]
+    assert torch.isfinite(live.scores(asks)).all()
+    assert (read, rows) == ([27], [9, 9, 9])
+
+
 def test_a_prompt_knows_what_later_items_state_now(live: Live) -> None:
     ask = Ask((3, 10), prompt="no chairs")
     assert live.facts.excluded(("chairs",)) is None

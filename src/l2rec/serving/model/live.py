@@ -1,6 +1,6 @@
 """A run that is alive: one batched answer to many asks, and items that come, change and go while it serves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -229,22 +229,21 @@ class Live:
         """Whether a prompt alone is read as it stands: it rules nothing out and names nothing that items state."""
         return not steer.unwanted and self.facts.wanted(steer.wanted) is None
 
-    def _shares(self, steers: list[Steer]) -> list[Shares]:
-        """What prompts say of every item; their texts are read together."""
+    def _shares(self, steers: list[Steer]) -> Iterator[Shares]:
+        """What prompts say of every item; their texts are read together, and scored one prompt after another."""
         texts = list(dict.fromkeys(text for steer in steers for text in (steer.wanted, *steer.unwanted) if text))
-        rows = self._dots(self._reader.described(tuple(texts))) if texts else torch.zeros(0, len(self.catalogue))
-        found = dict(zip(texts, rows, strict=True))
-        return [
-            Shares(
-                found.get(steer.wanted),
-                torch.stack([found[text] for text in steer.unwanted]) if steer.unwanted else None,
+        read = self._reader.described(tuple(texts)) if texts else torch.zeros(0, 0)
+        for steer in steers:
+            said = [text for text in (steer.wanted, *steer.unwanted) if text]
+            rows = self._dots(read[[texts.index(text) for text in said]]) if said else torch.zeros(0, 0)
+            yield Shares(
+                rows[0] if steer.wanted else None,
+                rows[-len(steer.unwanted) :] if steer.unwanted else None,
                 self.facts.wanted(steer.wanted),
                 self.facts.excluded(steer.unwanted),
                 self.facts.left(steer.wanted),
                 tuple(self.facts.left(text) for text in steer.unwanted),
             )
-            for steer in steers
-        ]
 
     @property
     def _reader(self) -> TextReader:

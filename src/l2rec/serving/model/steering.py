@@ -61,6 +61,9 @@ _HOLLOW |= {
 _SHORT = 2
 """Words of a list's item, at most, where a list of unwanted things goes on behind a comma."""
 
+_PHRASES = 8
+"""Unwanted phrases of a prompt, at most: each is a text for the language model and a score of every item."""
+
 Token = tuple[str, str]
 
 
@@ -121,7 +124,7 @@ def parse(prompt: str) -> Steer:
     A word such as `no`, `not`, `without`, `nothing with`, `except` or `anything but` opens what is unwanted; `or`,
     `nor` and `and` list more of it; a comma, the end of a sentence, a bracket or a word such as `but` closes it. A list
     goes on behind a comma where its last item is joined by `or`: `no horror, war or musicals`. What stands in double
-    quotes, as a title may, is taken as it is.
+    quotes, as a title may, is taken as it is. Of more than 8 unwanted phrases the eighth and all behind it are one.
 
     Args:
         prompt: Any text.
@@ -146,8 +149,14 @@ def parse(prompt: str) -> Steer:
             unwanted[-1].append(text)
         else:
             wanted.append((kind, text))
-    phrases = (" ".join(_filled(words)) for words in unwanted)
-    return Steer(_joined(wanted), tuple(dict.fromkeys(phrase for phrase in phrases if phrase)))
+    return Steer(_joined(wanted), _few([" ".join(_filled(words)) for words in unwanted]))
+
+
+def _few(phrases: Sequence[str]) -> tuple[str, ...]:
+    """Each phrase once, none empty; the last of those that are read apart takes up what is beyond them."""
+    each = list(dict.fromkeys(phrase for phrase in phrases if phrase))
+    last = ", ".join(each[_PHRASES - 1 :])
+    return (*each[: _PHRASES - 1], last) if last else tuple(each)
 
 
 def _goes_on(tokens: Sequence[Token], at: int) -> bool:
@@ -216,8 +225,10 @@ def steered(
         total = total + weights.wanted * shares.left * standard(shares.wanted)
     if shares.unwanted is not None and len(shares.unwanted):
         left = shares.unwanted_left or (1.0,) * len(shares.unwanted)
-        near = [share * standard(row).clamp(min=0) for share, row in zip(left, shares.unwanted, strict=True)]
-        total = total - weights.unwanted * torch.stack(near).amax(0)
+        nearest = torch.zeros_like(total)
+        for share, row in zip(left, shares.unwanted, strict=True):
+            nearest = torch.maximum(nearest, share * standard(row))
+        total = total - weights.unwanted * nearest
     if shares.stated is not None:
         total = total + weights.stated * shares.stated
     if shares.excluded is not None:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from l2rec.serving.records import Event, Key, LiveItem, Release, UserState
 
+NEWEST = 1000
+"""Events of a user since the row, at most: what one answer reads must not grow with how long a script has reported."""
+
 
 class Store(ABC):
     """Releases with the rows of their users, a log of events, changed items and keys; any number of processes share it.
@@ -85,7 +88,11 @@ class Store(ABC):
 
     @abstractmethod
     def user(self, version: str, user_id: str) -> UserState:
-        """Returns the user's row in a release and the events since (above the row's `upto`), from one moment."""
+        """Returns the user's row in a release and the events since (above the row's `upto`), from one moment.
+
+        Of these the newest `NEWEST` (1,000) at most, in order of their numbers. The row's history covers what was
+        reported up to `upto`; an event between the two is in neither until the next release.
+        """
 
     @abstractmethod
     def user_ids(self, version: str, prefix: str, limit: int) -> list[str]:

@@ -17,7 +17,7 @@ from redis.retry import Retry
 from l2rec.errors import StoreDownError, StoreError
 from l2rec.serving.records import Event, Key, LiveItem, Release, UserRow, UserState
 from l2rec.serving.store import scripts
-from l2rec.serving.store.contract import Store
+from l2rec.serving.store.contract import NEWEST, Store
 from l2rec.serving.store.ids import checked, past, to_bytes, to_text
 
 _EVENT = struct.Struct("<dII")
@@ -125,7 +125,7 @@ class RedisStore(Store):
 
     def user(self, version: str, user_id: str) -> UserState:
         """See the base class."""
-        data, *told = self._run(scripts.USER, to_bytes(version), _bucket(user_id), to_bytes(user_id))
+        data, *told = self._run(scripts.USER, to_bytes(version), _bucket(user_id), to_bytes(user_id), NEWEST)
         events = (_unpacked(body, int(number)) for number, body in zip(told[::2], told[1::2], strict=True))
         return UserState(None if data is None else UserRow.from_bytes(data), tuple(events))
 

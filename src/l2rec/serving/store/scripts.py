@@ -94,9 +94,9 @@ USER = (
 local id = redis.call('HGET', p .. 'ids', ARGV[1])
 local row = id and redis.call('HGET', p .. 'rows:' .. id .. ':' .. ARGV[2], ARGV[3])
 local upto = row and struct.unpack('<I8', row, 2) or 0
-local numbers = redis.call('LRANGE', p .. 'did:' .. ARGV[3], -50, -1)
+local numbers = redis.call('LRANGE', p .. 'did:' .. ARGV[3], -50, -1) -- of most users, all
 if #numbers == 50 and tonumber(numbers[1]) > upto then
-  numbers = redis.call('LRANGE', p .. 'did:' .. ARGV[3], 0, -1)
+  numbers = redis.call('LRANGE', p .. 'did:' .. ARGV[3], -ARGV[4], -1)
 end
 local found = {row or false}
 for _, text in ipairs(numbers) do

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 
 from l2rec.errors import StoreError
 from l2rec.serving.records import Event, Key, LiveItem, Release, UserRow, UserState
-from l2rec.serving.store.contract import Store
+from l2rec.serving.store.contract import NEWEST, Store
 from l2rec.serving.store.file import SqliteFile
 from l2rec.serving.store.ids import checked, past, to_bytes, to_text
 
@@ -24,13 +24,14 @@ _TABLES = (
     "CREATE TABLE keys(digest BLOB PRIMARY KEY, name BLOB NOT NULL, body TEXT NOT NULL)",
 )
 
-_USER = """
+_USER = f"""
 WITH known AS (SELECT upto, data FROM rows
                WHERE release = (SELECT id FROM releases WHERE version = ?1) AND user_id = ?2)
 SELECT 0, data, NULL, NULL FROM known
 UNION ALL
-SELECT number, event_id, item_id, time FROM events
-WHERE user_id = ?2 AND number > coalesce((SELECT upto FROM known), 0)
+SELECT * FROM (SELECT number, event_id, item_id, time FROM events
+               WHERE user_id = ?2 AND number > coalesce((SELECT upto FROM known), 0)
+               ORDER BY number DESC LIMIT {NEWEST})
 """
 _CURRENT = "SELECT version, body FROM releases WHERE turn IS NOT NULL ORDER BY turn DESC LIMIT 1"
 _STEP = 500
