@@ -14,6 +14,7 @@ from l2rec.data.prepared import Prepared
 from l2rec.serving.recommender import pasts
 from l2rec.serving.records import Event
 from l2rec.serving.store.contract import Store
+from l2rec.serving.store.ids import LATEST
 from l2rec.types import Histories
 
 Users = Int[ndarray, " _"]
@@ -87,10 +88,15 @@ def audience_of(prepared: Prepared, events: Iterable[Event], last: int) -> Audie
         if event.item_id not in item_ids:
             stopped.setdefault(user, event.number - 1)
         elif user not in stopped:
-            later.append((user, item_ids.number(event.item_id), int(event.time)))
+            later.append((user, item_ids.number(event.item_id), _second(event.time)))
     upto = np.full(len(numbers), last)
     upto[list(stopped)] = list(stopped.values())
     return Audience(tuple(numbers), _joined(pasts(prepared), later, len(numbers)), upto)
+
+
+def _second(time: float) -> int:
+    """A time as a whole second; one that an older store took though no clock shows it must not stop a release."""
+    return int(min(max(time, 0.0), LATEST))
 
 
 def _joined(known: Histories, later: list[tuple[int, int, int]], users: int) -> Histories:

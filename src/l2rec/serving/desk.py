@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from l2rec.errors import L2RecError, SettingError
 from l2rec.serving.batching import BusyError, LateError, StoppedError
@@ -13,8 +15,9 @@ from l2rec.serving.edition import Edition, Listed, Question
 from l2rec.serving.memory import Memory
 from l2rec.serving.model.explain import Explanation
 from l2rec.serving.model.live import Ask
-from l2rec.serving.readymade import age_of, from_row, popular
+from l2rec.serving.readymade import age_of, filled, from_row, is_behind, masked, popular
 from l2rec.serving.records import Event, UserRow, UserState
+from l2rec.serving.shelf import Shelf
 from l2rec.serving.stage import NotReadyError, Stage
 from l2rec.serving.wishes import Answer, Filters, Source, Wish
 
@@ -22,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 DOWN = "the store is down: answered from memory"
 LATE = "the model did not answer within the deadline"
 FAILED = "the model failed"
+BUSY = "too many questions waited for the model: items that were rewritten stand where they stood"
+FILLED = "too few items were found: the rest is what is popular"
 DEAF = "this model cannot read text: the words were left out"
 
 
@@ -58,6 +63,7 @@ class Desk:
         """Answers from what is on the stage."""
         self.stage, self.metrics = stage, stage.metrics
         self._memory = Memory(stage.store)
+        self._looked_at: tuple[Shelf | None, bool] = (None, False)
 
     async def for_user(self, user_id: str, wish: Wish) -> Answer:
         """Returns the list of a user, known or not; an event that was acknowledged has been heard.
@@ -70,13 +76,14 @@ class Desk:
         state, down = await self._memory.user(edition.release.version, user_id)
         notes = (DOWN,) if down else ()
         if state.row is not None and not state.events and not notes:
+            await masked(edition, wish.filters)
             ready = self._ahead(edition, state.row, wish)
             if ready is not None:
                 return ready
         try:
             return await self._answer(edition, self._person(edition, user_id, state, wish, notes), wish)
         except StoppedError:
-            self._refuse_stopped(edition)
+            self.refuse_stopped(edition)
             return await self.for_user(user_id, wish)
 
     async def for_ask(
@@ -91,7 +98,7 @@ class Desk:
             wish: What is wanted of the list.
 
         Raises:
-            SettingError: the attribute vector has another length than the run's.
+            SettingError: the attribute vector has another length than the run's, or a value that is no 32-bit number.
             BusyError: too many questions wait.
             NotReadyError: there is no release.
         """
@@ -99,18 +106,22 @@ class Desk:
         width, numbers = edition.live.model.attribute_count, edition.shelf.numbers(history)
         if attributes is not None and len(attributes) != width:
             raise SettingError(f"attributes: {len(attributes)} values: the run has {width}. Send that many, or none.")
-        vector = np.array(attributes, dtype=np.float32) if attributes else None
+        vector = _vector(attributes) if attributes else None
         lost = len(history) - len(numbers)
         notes = (f"{lost} unknown items of the history were left out",) if lost else ()
         words = ". ".join(part for part in (text, wish.prompt) if part is not None) or None
         try:
             return await self._answer(edition, Person(None, Ask(numbers, vector, words), True, notes), wish)
         except StoppedError:
-            self._refuse_stopped(edition)
+            self.refuse_stopped(edition)
             return await self.for_ask(history, text, attributes, wish)
 
-    def _refuse_stopped(self, edition: Edition) -> None:
-        """An edition that was replaced between two lines is no reason to fail; the end of the server is."""
+    def refuse_stopped(self, edition: Edition) -> None:
+        """Called when an edition takes no more questions: that it was replaced is no reason to fail, ask the next one.
+
+        Raises:
+            NotReadyError: there is no other; the server is stopping.
+        """
         if self.stage.edition is edition:
             raise NotReadyError("the server is stopping. Ask another one.")
 
@@ -119,6 +130,8 @@ class Desk:
 
         Raises:
             UnknownError: no item has that id.
+            BusyError: too many wait.
+            LateError: the model did not come to it within a second.
             NotReadyError: there is no release.
         """
         edition = self.stage.ready
@@ -147,11 +160,18 @@ class Desk:
             raise UnknownError(f"users/{user_id}: nothing is known of this user. Report an event first.")
         person = self._heard(edition, self._person(edition, user_id, state, wish, (DOWN,) if down else ()))
         numbers = self._numbers(edition, item_ids)
+        try:
+            return await self._reasons(edition, person, numbers, wish), edition, person.notes
+        except StoppedError:
+            self.refuse_stopped(edition)
+            return await self.explained(user_id, item_ids, wish)
+
+    async def _reasons(self, edition: Edition, person: Person, numbers: list[int], wish: Wish) -> Explanation:
         if not numbers:
             hidden = person.ask.history if self._masks(edition, wish) else ()
             question = Question(person.ask, wish.k, hidden, wish.filters, wish.diversity)
             numbers = (await edition.ask(question, wish.deadline))[0]
-        return await edition.explained(person.ask, numbers), edition, person.notes
+        return await edition.explained(person.ask, numbers, wish.deadline)
 
     def _numbers(self, edition: Edition, item_ids: Sequence[str]) -> list[int]:
         found = [(item_id, edition.shelf.number(item_id)) for item_id in item_ids]
@@ -164,9 +184,18 @@ class Desk:
         """The list made ahead, where it is what the model would say; None where it is not."""
         if wish.prompt is not None or wish.diversity or wish.mask_seen not in (None, edition.mask_seen):
             return None
+        if self._is_behind(edition):
+            return None
         listed = from_row(edition, row, wish, ())
-        whole = len(listed[0]) == wish.k or len(row.numbers) < edition.release.k
+        release = edition.release  # a short list is all that there is only where all were looked at
+        whole = len(listed[0]) == wish.k or (release.index == "exact" and len(row.numbers) < release.k)
         return self._told(edition, listed, "cached", ()) if whole else None
+
+    def _is_behind(self, edition: Edition) -> bool:
+        """See `is_behind`; found out once for a shelf."""
+        if self._looked_at[0] is not edition.shelf:
+            self._looked_at = (edition.shelf, is_behind(edition))
+        return self._looked_at[1]
 
     def _person(self, edition: Edition, user_id: str, state: UserState, wish: Wish, notes: tuple[str, ...]) -> Person:
         """What a user's row and events come to."""
@@ -183,18 +212,26 @@ class Desk:
             ready = self._ahead(edition, person.row, replace(wish, prompt=ask.prompt))
             if ready is not None:
                 return replace(ready, notes=notes)
+        await masked(edition, wish.filters)
         hidden = ask.history if self._masks(edition, wish) else ()
-        known = bool(ask.history) or person.row is not None
-        if known or ask.prompt is not None or ask.attributes is not None:
-            source: Source = "fresh" if known else "newcomer"
-            question = Question(ask, wish.k, hidden, wish.filters, wish.diversity)
-            listed, why = await self._asked(edition, question, wish.deadline)
+        source = _best_source(person)
+        if source is not None:
+            listed, why = await self._asked(edition, person, hidden, wish)
             if listed is not None:
-                return self._told(edition, listed, source, notes)
+                return self._full(edition, listed, source, notes, (wish, hidden))
             notes = (*notes, why)
         if person.row is not None:
-            return self._told(edition, from_row(edition, person.row, wish, hidden), "cached", notes)
+            return self._full(edition, from_row(edition, person.row, wish, hidden), "cached", notes, (wish, hidden))
         return self._told(edition, popular(edition, wish, hidden), "popular", notes)
+
+    def _full(
+        self, edition: Edition, listed: Listed, source: Source, notes: tuple[str, ...], want: tuple[Wish, Sequence[int]]
+    ) -> Answer:
+        """A list that is as long as the filters allow, whatever its source gave."""
+        whole, own = filled(edition, listed, *want)
+        if own == len(whole[0]):
+            return self._told(edition, whole, source, notes)
+        return self._told(edition, whole, source if own else "popular", (*notes, FILLED))
 
     def _heard(self, edition: Edition, person: Person) -> Person:
         """The same person; without words where the model cannot read."""
@@ -206,13 +243,20 @@ class Desk:
         """Whether items of the history are left out."""
         return edition.mask_seen if wish.mask_seen is None else wish.mask_seen
 
-    async def _asked(self, edition: Edition, question: Question, seconds: float) -> tuple[Listed | None, str]:
+    async def _asked(
+        self, edition: Edition, person: Person, hidden: tuple[int, ...], wish: Wish
+    ) -> tuple[Listed | None, str]:
         """The model's list, or why there is none."""
+        question = Question(person.ask, wish.k, hidden, wish.filters, wish.diversity)
         try:
-            return await edition.ask(question, seconds), ""
+            return await edition.ask(question, wish.deadline), ""
         except LateError:
             return None, LATE
-        except (BusyError, StoppedError):
+        except BusyError:
+            if person.row is None or person.news or not self._is_behind(edition):
+                raise
+            return None, BUSY
+        except StoppedError:
             raise
         except Exception:
             _LOG.exception("the model failed")
@@ -233,3 +277,20 @@ class Desk:
         new: list[bool] = await asyncio.to_thread(self.stage.store.append, events)
         self.metrics.events.inc(sum(new))
         return new
+
+
+def _best_source(person: Person) -> Source | None:
+    """What the model's list is called; None where there is nothing to ask it."""
+    if person.ask.history or person.row is not None:
+        return "fresh"
+    return None if person.ask.prompt is None and person.ask.attributes is None else "newcomer"
+
+
+def _vector(attributes: Sequence[float]) -> Float[ndarray, " A"]:
+    with np.errstate(over="ignore"):
+        vector = np.array(attributes, dtype=np.float32)
+    wrong = np.flatnonzero(~np.isfinite(vector))
+    if len(wrong):
+        value = attributes[wrong[0]]
+        raise SettingError(f"attributes: {value:g}: no finite 32-bit number. Send values like those of the training.")
+    return vector

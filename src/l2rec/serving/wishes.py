@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -64,14 +65,18 @@ class Filters:
         held = set(tokens)
         if item_id in self.deny or (self.allow and item_id not in self.allow) or held & self.deny_attributes:
             return False
-        return all(held & group for group in self.groups())
+        return all(held & group for group in self._groups)
 
     def groups(self) -> list[frozenset[str]]:
         """Returns the tokens of `allow_attributes`, those of one column together."""
+        return list(self._groups)
+
+    @cached_property
+    def _groups(self) -> tuple[frozenset[str], ...]:
         columns: dict[str, set[str]] = {}
         for token in sorted(self.allow_attributes):
             columns.setdefault(token.partition("=")[0], set()).add(token)
-        return [frozenset(group) for group in columns.values()]
+        return tuple(frozenset(group) for group in columns.values())
 
     def check(self, limits: Limits = DEFAULT_LIMITS) -> None:
         """Refuses what is too long or no token.

@@ -8,6 +8,7 @@ import torch
 from l2rec.errors import ModelError, SettingError
 from l2rec.serving.model.explain import explain
 from l2rec.serving.model.live import Ask, Live
+from l2rec.serving.model.prefixes import Prefixes
 from l2rec.serving.records import LiveItem
 from tests.serving.model import runs
 from tests.trained import World
@@ -81,3 +82,14 @@ def test_what_cannot_be_explained_says_why(live: Live, world: World) -> None:
         explain(Live.load(world.popularity), Ask(prompt="a lamp"), [5])
     assert explain(live, Ask(HISTORY), []).items == ()
     assert torch.is_grad_enabled()
+
+
+def test_explaining_leaves_what_is_kept_of_the_user(live: Live) -> None:
+    live.prefixes = Prefixes(2**24)
+    ask = Ask(HISTORY, user_id="u")
+    live.scores([ask])
+    explain(live, ask, [5])
+    before = live.prefixes.counts["same"]
+    live.scores([ask])
+    assert live.prefixes.counts["same"] == before + 1
+    assert live.prefixes.counts["slid"] == 0

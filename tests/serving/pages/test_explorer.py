@@ -5,6 +5,9 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
+from l2rec.serving.batching import StoppedError
+from l2rec.serving.edition import Edition, Engine
+from l2rec.serving.model.explain import Explanation
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.serving.pages.reading import Page, read
 from tests.serving.service import desk_of, event, listed
@@ -105,6 +108,22 @@ def test_reasons_are_those_of_the_api(client: TestClient) -> None:
         assert text.split("because of ")[1].startswith(f"{one['title']} {one['drop']:+.2f}")
     assert len(page.texts["use"]) == len(answer["experts"]) == 2
     assert "use" not in read(client, "/explore?user=u5").texts
+
+
+def test_reasons_of_a_model_that_was_replaced_are_the_next_one_s(client: TestClient) -> None:
+    expected = read(client, "/explore?user=u5&k=4&why=1").texts["carried"]
+    stage = desk_of(client).stage
+    old = stage.ready
+
+    async def replaced(*_: object) -> Explanation:
+        stage.edition = Edition.load(old.release, (), Engine())
+        raise StoppedError("the model has been replaced. Ask again.")
+
+    old.explained = replaced  # type: ignore[method-assign]
+    page = read(client, "/explore?user=u5&k=4&why=1")
+    assert stage.edition is not old
+    assert page.texts["carried"] == expected
+    old.close()
 
 
 def test_who_is_unknown_gets_what_is_popular_and_may_try_items(client: TestClient) -> None:

@@ -13,6 +13,8 @@ from l2rec.errors import SettingError
 from l2rec.serving.wishes import Filters, Limits, Source, Wish
 
 DEFAULT = Wish()
+_KEPT = 512
+"""Bytes of the longest query string whose wish is kept."""
 _LISTS = {
     "allow": "Item id that may be listed; where any are given, no other is. May be repeated.",
     "deny": "Item id that is not listed. May be repeated.",
@@ -103,14 +105,17 @@ class Reader:
             names: Parameters that are known; all where none are given.
         """
         self.limits, self.names = limits, tuple(names) or (*_SINGLE, *_LISTS)
-        self.wish: Callable[[bytes], Wish] = lru_cache(1024)(self._wish)
+        self._kept: Callable[[bytes], Wish] = lru_cache(1024)(self._wish)
 
-    def _wish(self, query: bytes) -> Wish:
-        """The wish of a query string.
+    def wish(self, query: bytes) -> Wish:
+        """Returns the wish of a query string; those of short ones are kept.
 
         Raises:
             SettingError: a name is unknown or given twice, or a value is out of range.
         """
+        return self._kept(query) if len(query) <= _KEPT else self._wish(query)
+
+    def _wish(self, query: bytes) -> Wish:
         if not query:
             return DEFAULT
         given: dict[str, list[str]] = {}

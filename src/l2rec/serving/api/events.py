@@ -10,6 +10,7 @@ from l2rec.errors import SettingError
 from l2rec.serving.api.faults import faults
 from l2rec.serving.desk import Desk
 from l2rec.serving.records import Event
+from l2rec.serving.store.ids import LATEST
 from l2rec.serving.wishes import Limits, check_ids
 
 
@@ -24,7 +25,7 @@ class EventBody(Settings):
     """Who did it; need not be known."""
     item_id: str
     """With which item; need not be known yet."""
-    time: float | None = Field(default=None, allow_inf_nan=False)
+    time: float | None = Field(default=None, ge=0, le=LATEST, allow_inf_nan=False)
     """Seconds since 1970; the moment of the report where missing."""
 
 

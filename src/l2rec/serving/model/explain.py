@@ -109,7 +109,8 @@ def _parts(
 def _carriers(live: Live, ask: Ask, at: list[int], scores: Float[Tensor, " P"]) -> list[tuple[Carrier, ...]]:
     """For every item, those of the history by the drop of its score without them."""
     read = list(dict.fromkeys(ask.history[-live.model.settings.history :]))
-    without = [replace(ask, history=tuple(n for n in ask.history if n != left_out)) for left_out in read]
+    # nobody's: what is kept of the user stays what the user did
+    without = [replace(ask, history=tuple(n for n in ask.history if n != left_out), user_id="") for left_out in read]
     found = [live.scores(without[start : start + _ROWS])[:, at] for start in range(0, len(without), _ROWS)]
     if not found:
         return [()] * len(at)

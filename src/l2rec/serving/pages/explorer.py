@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from l2rec.errors import L2RecError, StoreDownError
 from l2rec.serving.api.explanations import MOST
+from l2rec.serving.batching import StoppedError
 from l2rec.serving.desk import DOWN, Desk
 from l2rec.serving.edition import Edition
 from l2rec.serving.model.live import Ask
@@ -99,6 +100,14 @@ class Explorer:
         return await asyncio.to_thread(self.desk.stage.store.user_ids, version, prefix, _OFFERED)
 
     async def _answered(self, edition: Edition, question: Asked) -> dict[str, object]:
+        """The history, the list and its reasons, all of one release."""
+        try:
+            return await self._side_by_side(edition, question)
+        except StoppedError:
+            self.desk.refuse_stopped(edition)
+            return await self._answered(self.desk.stage.ready, question)
+
+    async def _side_by_side(self, edition: Edition, question: Asked) -> dict[str, object]:
         past = await self._past(edition, question)
         if question.edited:
             attributes = None if past.attributes is None else past.attributes.tolist()
@@ -137,6 +146,8 @@ class Explorer:
             return None, "Without a history and without words there is nothing to explain: the list is what is popular."
         try:
             return told(await edition.explained(ask, list(answer.numbers[:MOST])), edition.shelf), ""
+        except StoppedError:  # replaced: the numbers of its items mean nothing to the next one
+            raise
         except L2RecError as error:
             return None, sentence(error)
 

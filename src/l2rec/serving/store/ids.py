@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from l2rec.errors import StoreError
 from l2rec.serving.records import Event
 
+LATEST = 1e11
+"""Seconds since 1970 of the latest event; milliseconds are beyond it."""
+
 
 def to_bytes(text: str) -> bytes:
     """Returns a text as UTF-8; the halves of a character pair that JSON lets through alone are kept."""
@@ -27,9 +30,13 @@ def checked(events: Sequence[Event]) -> Sequence[Event]:
     """Returns the events.
 
     Raises:
-        StoreError: a time is no finite number.
+        StoreError: a time is no finite number, before 1970 or after `LATEST`.
     """
     for event in events:
         if not math.isfinite(event.time):
             raise StoreError(f"event {event.event_id!r}: time {event.time}: expected seconds since 1970. Correct it.")
+        if not 0 <= event.time <= LATEST:
+            raise StoreError(
+                f"event {event.event_id!r}: time {event.time:g}: expected 0 to {LATEST:.0f}. Send seconds since 1970."
+            )
     return events
