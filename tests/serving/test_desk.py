@@ -11,8 +11,9 @@ import torch
 
 from l2rec.errors import SettingError, StoreDownError
 from l2rec.serving.batching import BusyError, LateError
-from l2rec.serving.desk import DEAF, DOWN, FAILED, LATE, Desk, UnknownError
+from l2rec.serving.desk import DEAF, FAILED, LATE, Desk, UnknownError
 from l2rec.serving.edition import Edition, Engine
+from l2rec.serving.memory import DOWN
 from l2rec.serving.model.live import Ask, Live
 from l2rec.serving.recommender import Recommender
 from l2rec.serving.records import Event, LiveItem, UserState
@@ -294,7 +295,6 @@ def test_a_model_that_is_replaced_between_two_lines_is_asked_again(tell: Callabl
 def test_the_model_is_told_whose_history_it_reads(tell: Callable[..., None]) -> None:
     async def story(desk: Desk) -> None:
         await desk.report([did("e", "u1", "i7")])
-        await desk.for_user("u1", Wish(deadline=20.0))
-        assert Stubborn.whose == ("u1",)
+        assert [await desk.for_user("u1", Wish(deadline=20.0)), Stubborn.whose][1] == ("u1",)
 
     tell(story)

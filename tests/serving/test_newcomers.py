@@ -115,3 +115,15 @@ def test_any_question_gets_a_list(
     known = {"i1", "i3", "i29"} & {*history}
     assert told["source"] == ("fresh" if known else "newcomer" if text or prompt else "popular")
     assert len(told["items"]) == min(k, 30 - len(known))
+
+
+def test_a_list_made_ahead_keeps_its_end_from_an_item_that_ranks_lower(filled: Store, run: Path) -> None:
+    python = Recommender.load(run)
+    python.live.apply([NEW])
+    with serving(filled) as client:
+        client.put("/v1/items/new", json=BODY)
+        for user in USERS[:12]:
+            order = [one.item_id for one in python.recommend(user_id=user, k=31)]
+            assert of(client, user, k=13)[1] == order[:13]
+            denied = [item for item in order if item not in order[:4]]
+            assert of(client, user, k=9, deny=order[:4])[1] == denied[:9]

@@ -12,7 +12,6 @@ from numpy import ndarray
 from l2rec.errors import L2RecError, SettingError
 from l2rec.serving.batching import BusyError, LateError, StoppedError
 from l2rec.serving.edition import Edition, Listed, Question
-from l2rec.serving.memory import Memory
 from l2rec.serving.model.explain import Explanation
 from l2rec.serving.model.live import Ask
 from l2rec.serving.readymade import age_of, filled, from_row, is_behind, masked, popular
@@ -22,7 +21,6 @@ from l2rec.serving.stage import NotReadyError, Stage
 from l2rec.serving.wishes import Answer, Filters, Source, Wish
 
 _LOG = logging.getLogger(__name__)
-DOWN = "the store is down: answered from memory"
 LATE = "the model did not answer within the deadline"
 FAILED = "the model failed"
 BUSY = "too many questions waited for the model: items that were rewritten stand where they stood"
@@ -62,7 +60,7 @@ class Desk:
     def __init__(self, stage: Stage) -> None:
         """Answers from what is on the stage."""
         self.stage, self.metrics = stage, stage.metrics
-        self._memory = Memory(stage.store)
+        self._memory = stage.memory
         self._looked_at: tuple[Shelf | None, bool] = (None, False)
 
     async def for_user(self, user_id: str, wish: Wish) -> Answer:
@@ -73,8 +71,8 @@ class Desk:
             NotReadyError: there is no release.
         """
         edition = self.stage.ready
-        state, down = await self._memory.user(edition.release.version, user_id)
-        notes = (DOWN,) if down else ()
+        state, note = await self._memory.user(edition.release.version, user_id, wish.deadline)
+        notes = (note,) if note else ()
         if state.row is not None and not state.events and not notes:
             await masked(edition, wish.filters)
             ready = self._ahead(edition, state.row, wish)
@@ -155,10 +153,10 @@ class Desk:
             NotReadyError: there is no release.
         """
         edition = self.stage.ready
-        state, down = await self._memory.user(edition.release.version, user_id)
+        state, note = await self._memory.user(edition.release.version, user_id, wish.deadline)
         if state.row is None and not state.events:
             raise UnknownError(f"users/{user_id}: nothing is known of this user. Report an event first.")
-        person = self._heard(edition, self._person(edition, user_id, state, wish, (DOWN,) if down else ()))
+        person = self._heard(edition, self._person(edition, user_id, state, wish, (note,) if note else ()))
         numbers = self._numbers(edition, item_ids)
         try:
             return await self._reasons(edition, person, numbers, wish), edition, person.notes
@@ -188,7 +186,9 @@ class Desk:
             return None
         listed = from_row(edition, row, wish, ())
         release = edition.release  # a short list is all that there is only where all were looked at
-        whole = len(listed[0]) == wish.k or (release.index == "exact" and len(row.numbers) < release.k)
+        end = row.scores[-1] if len(row.numbers) >= release.k else -np.inf  # behind it stands what nobody scored
+        is_full = len(listed[0]) == wish.k and listed[1][-1] >= end
+        whole = is_full or (release.index == "exact" and len(row.numbers) < release.k)
         return self._told(edition, listed, "cached", ()) if whole else None
 
     def _is_behind(self, edition: Edition) -> bool:
