@@ -87,7 +87,7 @@ def client(run: Path, tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.mark.parametrize("wish", WISHES, ids=str)
+@pytest.mark.parametrize("wish", WISHES, ids=range(len(WISHES)))
 def test_a_user_gets_one_list(wish: Wish, client: TestClient, recommender: Recommender) -> None:
     lists = set()
     for user in ("u0", "u5", "u39"):
@@ -97,7 +97,7 @@ def test_a_user_gets_one_list(wish: Wish, client: TestClient, recommender: Recom
     assert len(lists) > 1 or wish.filters.allow
 
 
-@pytest.mark.parametrize("wish", WISHES, ids=str)
+@pytest.mark.parametrize("wish", WISHES, ids=range(len(WISHES)))
 @pytest.mark.parametrize("attributes", [None, [1.5, 0.0, 1.0], [-1.0, 1.0, 0.0]], ids=["none", "old", "young"])
 def test_a_question_gets_one_list(
     wish: Wish, attributes: list[float] | None, client: TestClient, recommender: Recommender
