@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l2rec.cli.show import say, show, show_json, show_table
+from l2rec.cli.show import say, say_if_unpinned, show, show_json, show_table
 
 if TYPE_CHECKING:
     from l2rec.serving.records import Release
@@ -42,8 +42,7 @@ def publish(
     try:
         folder = RunFolder.open(run)
         folder.refuse_unfinished()
-        if not folder.is_pinned:
-            say(f"{run}: not pinned: an earlier l2rec wrote no hashes of ids and settings. Train again for them.")
+        say_if_unpinned(folder)
         with _bar(not as_json) as progress:
             options = PublishOptions(
                 k=count,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from l2rec.cli.show import say
+from l2rec.cli.show import say, say_if_unpinned
 from l2rec.errors import MissingExtraError, StoreError
 
 _PATIENCE = 30
@@ -95,8 +95,7 @@ def _check(address: str, host: str) -> None:
     folder.refuse_unfinished()
     folder.refuse_changed()
     folder.refuse_other_weights(release.weights)
-    if not folder.is_pinned:
-        say(f"{folder.path}: not pinned: an earlier l2rec wrote no hashes of ids and settings. Train again for them.")
+    say_if_unpinned(folder)
     if is_open:
         say(f"l2rec: {WARNING}")
     say(f"release {release.version}: {release.model}, {release.users} users, {release.items} items")

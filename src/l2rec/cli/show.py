@@ -4,9 +4,12 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from l2rec.serving.folder import RunFolder
 
 
 def say(text: str) -> None:
@@ -50,3 +53,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: 
     written = io.StringIO()
     Console(file=written, width=10_000, highlight=False).print(table)
     show("\n".join(line.rstrip() for line in written.getvalue().splitlines()))
+
+
+def say_if_unpinned(folder: "RunFolder") -> None:
+    """Warns of a run whose files nothing holds to what they were."""
+    if not folder.is_pinned:
+        say(f"{folder.path}: not pinned: an earlier l2rec wrote no hashes of ids and settings. Train again for them.")

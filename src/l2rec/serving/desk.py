@@ -166,7 +166,7 @@ class Desk:
 
     async def _reasons(self, edition: Edition, person: Person, numbers: list[int], wish: Wish) -> Explanation:
         if not numbers:
-            hidden = person.ask.history if self._masks(edition, wish) else ()
+            hidden = self._hidden(edition, person.ask, wish)
             question = Question(person.ask, wish.k, hidden, wish.filters, wish.diversity)
             numbers = (await edition.ask(question, wish.deadline))[0]
         return await edition.explained(person.ask, numbers, wish.deadline)
@@ -213,7 +213,7 @@ class Desk:
             if ready is not None:
                 return replace(ready, notes=notes)
         await masked(edition, wish.filters)
-        hidden = ask.history if self._masks(edition, wish) else ()
+        hidden = self._hidden(edition, ask, wish)
         source = _best_source(person)
         if source is not None:
             listed, why = await self._asked(edition, person, hidden, wish)
@@ -239,9 +239,10 @@ class Desk:
             return person
         return replace(person, ask=replace(person.ask, prompt=None), notes=(*person.notes, DEAF))
 
-    def _masks(self, edition: Edition, wish: Wish) -> bool:
-        """Whether items of the history are left out."""
-        return edition.mask_seen if wish.mask_seen is None else wish.mask_seen
+    def _hidden(self, edition: Edition, ask: Ask, wish: Wish) -> tuple[int, ...]:
+        """The items that are left out for having been seen."""
+        masks = edition.mask_seen if wish.mask_seen is None else wish.mask_seen
+        return ask.history if masks else ()
 
     async def _asked(
         self, edition: Edition, person: Person, hidden: tuple[int, ...], wish: Wish
