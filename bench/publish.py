@@ -23,8 +23,8 @@ from torch import Tensor
 from interleaved import Rounds, report
 from l2rec.config import ModelSettings
 from l2rec.models import Retriever
-from l2rec.serving.audience import Audience
-from l2rec.serving.lists import Lister
+from l2rec.serving.publishing.audience import Audience
+from l2rec.serving.publishing.lists import Lister
 from l2rec.serving.records import Release
 from l2rec.serving.store.sqlite import SqliteStore
 from l2rec.types import Batch, Histories, Items, Loss

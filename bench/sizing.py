@@ -22,9 +22,9 @@ import torch
 from drilling import published, redis
 from interleaved import RESULTS
 from l2rec.data.ids import Ids
+from l2rec.serving.answering.shelf import Shelf, Tokens
 from l2rec.serving.model.catalogue import Catalogue
 from l2rec.serving.records import Event, Release, UserRow
-from l2rec.serving.shelf import Shelf, Tokens
 from l2rec.serving.store.contract import Store
 from l2rec.serving.store.opening import open_store
 from l2rec.types import Items

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from l2rec.serving.publish import PublishOptions, publish
+from l2rec.serving.publishing.publish import PublishOptions, publish
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.cli.conftest import Call
 from tests.trained import World

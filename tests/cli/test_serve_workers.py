@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from l2rec.serving.publish import PublishOptions, publish
+from l2rec.serving.publishing.publish import PublishOptions, publish
 from l2rec.serving.store.opening import open_store
 from tests.models.conftest import backbone  # noqa: F401  (the fixture)
 from tests.serving.conftest import redis_server, url  # noqa: F401  (the fixtures)

@@ -10,7 +10,7 @@ from l2rec.serving.store.opening import open_store
 from tests.serving.redis_server import KINDS, PROGRAM, RedisServer
 from tests.trained import World, little_world
 
-collect_ignore = [] if PROGRAM else ["test_store_redis.py"]
+collect_ignore = [] if PROGRAM else ["store/test_redis.py"]
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from l2rec.serving.answering.desk import Desk
 from l2rec.serving.app import ServeOptions, create_app
-from l2rec.serving.desk import Desk
-from l2rec.serving.publish import PublishOptions, publish
+from l2rec.serving.publishing.publish import PublishOptions, publish
 from l2rec.serving.store.contract import Store
 from l2rec.serving.store.sqlite import SqliteStore
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from l2rec.evaluation.ranking import rank
-from l2rec.serving.publish import PublishOptions, publish
+from l2rec.serving.publishing.publish import PublishOptions, publish
 from l2rec.serving.recommender import Recommender
 from l2rec.serving.store.contract import Store
 from tests.serving.service import event, ids, listed, serving

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from l2rec.serving.metrics import OUTCOMES, SHARED, Metrics, Reading
-from l2rec.serving.publish import PublishOptions, publish
+from l2rec.serving.publishing.publish import PublishOptions, publish
 from tests.models.conftest import backbone  # noqa: F401  (the fixture)
 from tests.serving.model import runs
 from tests.serving.service import desk_of, event, listed, published, serving

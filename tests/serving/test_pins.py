@@ -10,11 +10,11 @@ import pytest
 
 from l2rec.errors import RunError
 from l2rec.run import Options, Run, train
-from l2rec.serving.edition import Edition, Engine
+from l2rec.serving.answering.edition import Edition, Engine
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.live import Live
 from l2rec.serving.pins import file_hash, pins_of
-from l2rec.serving.publish import publish
+from l2rec.serving.publishing.publish import publish
 from l2rec.serving.recommender import Recommender
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.trained import World, settings

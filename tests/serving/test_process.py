@@ -7,7 +7,7 @@ import torch
 from starlette.testclient import TestClient
 
 from l2rec.errors import SettingError
-from l2rec.serving.access import create
+from l2rec.serving.access.keys import create
 from l2rec.serving.process import NAME, ProcessSettings, application
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.serving.service import published

@@ -29,7 +29,7 @@ def create(
 
     The store keeps only its hash; a key that was lost cannot be read again.
     """
-    from l2rec.serving.access import create
+    from l2rec.serving.access.keys import create
     from l2rec.serving.store.opening import open_store
 
     until = None if expires is None else _seconds(expires)

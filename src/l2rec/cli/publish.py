@@ -35,7 +35,7 @@ def publish(
     one step. Prints the version.
     """
     from l2rec.serving.folder import RunFolder
-    from l2rec.serving.publish import PublishOptions, publish
+    from l2rec.serving.publishing.publish import PublishOptions, publish
     from l2rec.serving.store.opening import open_store
 
     opened = open_store(store)

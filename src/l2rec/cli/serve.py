@@ -79,7 +79,7 @@ def _check(address: str, host: str) -> None:
     for package in ("fastapi", "uvicorn", "prometheus_client"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "serve")
-    from l2rec.serving.access_guard import WARNING, guard
+    from l2rec.serving.access.guard import WARNING, guard
     from l2rec.serving.folder import RunFolder
     from l2rec.serving.store.opening import open_store
 

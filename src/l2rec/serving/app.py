@@ -10,18 +10,18 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from l2rec.serving import pages
+from l2rec.serving.answering.desk import Desk
+from l2rec.serving.answering.edition import Engine
+from l2rec.serving.answering.stage import Stage
+from l2rec.serving.answering.watch import Watch
 from l2rec.serving.api import faults
 from l2rec.serving.api.events import Events
 from l2rec.serving.api.explanations import Explanations
 from l2rec.serving.api.items import ItemRoutes
 from l2rec.serving.api.state import State
 from l2rec.serving.api.users import Lists
-from l2rec.serving.desk import Desk
 from l2rec.serving.doorway import Doorway
-from l2rec.serving.edition import Engine
-from l2rec.serving.stage import Stage
 from l2rec.serving.store.contract import Store
-from l2rec.serving.watch import Watch
 from l2rec.serving.wishes import Limits
 
 Guard = Callable[[ASGIApp], ASGIApp]

@@ -7,9 +7,9 @@ import torch
 from fastapi import FastAPI
 
 from l2rec.config import Settings
-from l2rec.serving.access_guard import guard
+from l2rec.serving.access.guard import guard
+from l2rec.serving.answering.edition import Engine
 from l2rec.serving.app import ServeOptions, create_app
-from l2rec.serving.edition import Engine
 from l2rec.serving.store.opening import open_store
 from l2rec.serving.wishes import Limits
 

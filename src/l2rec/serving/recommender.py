@@ -16,10 +16,10 @@ from l2rec.data.ids import Ids
 from l2rec.data.prepared import Prepared
 from l2rec.errors import SettingError
 from l2rec.models import Recommender as Model
-from l2rec.serving.choice import Question, chosen
+from l2rec.serving.answering.choice import Question, chosen
+from l2rec.serving.answering.shelf import Shelf, Tokens
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.live import Ask, Live
-from l2rec.serving.shelf import Shelf, Tokens
 from l2rec.serving.wishes import Limits, Wish
 from l2rec.types import Histories, Items
 

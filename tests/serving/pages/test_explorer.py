@@ -5,8 +5,8 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
-from l2rec.serving.batching import StoppedError
-from l2rec.serving.edition import Edition, Engine
+from l2rec.serving.answering.batching import StoppedError
+from l2rec.serving.answering.edition import Edition, Engine
 from l2rec.serving.model.explain import Explanation
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.serving.pages.reading import Page, read

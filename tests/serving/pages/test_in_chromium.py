@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from l2rec.serving.access_guard import guard
+from l2rec.serving.access.guard import guard
 from l2rec.serving.app import create_app
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.serving.pages.browser import ARGUMENTS, PROGRAM, listening

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from starlette.testclient import TestClient
 
-from l2rec.serving.access import create
-from l2rec.serving.access_guard import guard
+from l2rec.serving.access.guard import guard
+from l2rec.serving.access.keys import create
 from l2rec.serving.app import create_app
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.serving.pages.reading import Page, read

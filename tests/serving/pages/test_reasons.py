@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from l2rec.data.ids import Ids
+from l2rec.serving.answering.shelf import Shelf, Tokens
 from l2rec.serving.model.catalogue import Catalogue
 from l2rec.serving.model.explain import Carrier, Explanation, Reasons
 from l2rec.serving.pages.reasons import WIDTH, told
-from l2rec.serving.shelf import Shelf, Tokens
 from tests.worlds import tiny_items
 
 ITEMS = Catalogue(tiny_items(30), Ids.of([f"i{n}" for n in range(30)]))

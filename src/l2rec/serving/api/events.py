@@ -7,8 +7,8 @@ from pydantic import ConfigDict, Field
 
 from l2rec.config import Settings
 from l2rec.errors import SettingError
+from l2rec.serving.answering.desk import Desk
 from l2rec.serving.api.faults import faults
-from l2rec.serving.desk import Desk
 from l2rec.serving.records import Event
 from l2rec.serving.store.ids import LATEST
 from l2rec.serving.wishes import Limits, check_ids

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request
 
 from l2rec.config import Settings
 from l2rec.errors import SettingError
+from l2rec.serving.answering.desk import Desk
+from l2rec.serving.answering.shelf import Shelf
 from l2rec.serving.api.asking import Reader, parameters, path_id, query
 from l2rec.serving.api.faults import faults
-from l2rec.serving.desk import Desk
 from l2rec.serving.model.explain import Reasons
-from l2rec.serving.shelf import Shelf
 from l2rec.serving.wishes import Limits, check_ids
 
 MOST = 20

@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 
 from l2rec.config import Settings
 from l2rec.errors import L2RecError, StoreDownError
-from l2rec.serving.batching import BusyError, LateError, StoppedError
-from l2rec.serving.desk import UnknownError
-from l2rec.serving.stage import NotReadyError
+from l2rec.serving.answering.batching import BusyError, LateError, StoppedError
+from l2rec.serving.answering.desk import UnknownError
+from l2rec.serving.answering.stage import NotReadyError
 
 RETRY_SECONDS = 1
 """Seconds after which a caller whom the server had to refuse may ask again."""

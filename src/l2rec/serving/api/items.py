@@ -5,9 +5,9 @@ from pydantic import ConfigDict, Field
 
 from l2rec.config import Settings
 from l2rec.errors import SettingError
+from l2rec.serving.answering.desk import Desk
 from l2rec.serving.api.asking import List, Reader, parameters, path_id
 from l2rec.serving.api.faults import faults
-from l2rec.serving.desk import Desk
 from l2rec.serving.records import LiveItem
 from l2rec.serving.wishes import Limits, check_ids, check_text
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from l2rec.config import Settings
+from l2rec.serving.answering.desk import Desk
 from l2rec.serving.api.faults import Fault
-from l2rec.serving.desk import Desk
 
 
 class Alive(Settings):

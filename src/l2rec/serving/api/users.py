@@ -8,9 +8,9 @@ from pydantic import Field
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from l2rec.serving.answering.desk import Desk
 from l2rec.serving.api.asking import List, Reader, WishBody, parameters, path_id
 from l2rec.serving.api.faults import faults
-from l2rec.serving.desk import Desk
 from l2rec.serving.wishes import Limits, check_ids, check_text
 
 

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from l2rec.errors import L2RecError, StoreDownError
+from l2rec.serving.answering.batching import StoppedError
+from l2rec.serving.answering.desk import Desk
+from l2rec.serving.answering.edition import Edition
+from l2rec.serving.answering.memory import DOWN
 from l2rec.serving.api.explanations import MOST
-from l2rec.serving.batching import StoppedError
-from l2rec.serving.desk import Desk
-from l2rec.serving.edition import Edition
-from l2rec.serving.memory import DOWN
 from l2rec.serving.model.live import Ask
 from l2rec.serving.pages.asked import Asked, asked, first, given
 from l2rec.serving.pages.reasons import Told, told

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request, Response
 
 from l2rec.errors import L2RecError
-from l2rec.serving.access import KeyRing
-from l2rec.serving.access_guard import login_cookie, logout_cookie
-from l2rec.serving.desk import Desk
+from l2rec.serving.access.guard import login_cookie, logout_cookie
+from l2rec.serving.access.keys import KeyRing
+from l2rec.serving.answering.desk import Desk
 from l2rec.serving.pages.asked import first, given
 from l2rec.serving.pages.rendering import PageRoute, page, sentence
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from l2rec.errors import SettingError
-from l2rec.serving.desk import Desk
+from l2rec.serving.answering.desk import Desk
 from l2rec.serving.folder import Manifest
 from l2rec.serving.pages.asked import Given, asked, first, given
 from l2rec.serving.pages.rendering import PageRoute, page

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from l2rec.serving.answering.shelf import Shelf
 from l2rec.serving.model.explain import Carrier, Explanation, Reasons
-from l2rec.serving.shelf import Shelf
 
 WIDTH = 100.0
 """Width of a bar's drawing, in its own units."""

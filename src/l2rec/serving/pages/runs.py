@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Response
 
-from l2rec.serving.desk import Desk
+from l2rec.serving.answering.desk import Desk
 from l2rec.serving.pages.board import RESULTS, Board, board, folders
 from l2rec.serving.pages.rendering import PageRoute, page
 

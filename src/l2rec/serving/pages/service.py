@@ -8,12 +8,12 @@ import numpy as np
 from fastapi import APIRouter, Response
 
 from l2rec.errors import L2RecError
-from l2rec.serving.desk import Desk
-from l2rec.serving.edition import Edition
+from l2rec.serving.answering.desk import Desk
+from l2rec.serving.answering.edition import Edition
+from l2rec.serving.answering.readymade import age_of
 from l2rec.serving.pages.drift import EVENTS, Drift, drift
 from l2rec.serving.pages.rendering import PageRoute, page
 from l2rec.serving.pages.tally import Tally, read
-from l2rec.serving.readymade import age_of
 from l2rec.serving.records import Release
 
 _FRESH = 10.0

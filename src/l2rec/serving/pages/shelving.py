@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from l2rec.serving.edition import Edition
-from l2rec.serving.shelf import Shelf
+from l2rec.serving.answering.edition import Edition
+from l2rec.serving.answering.shelf import Shelf
 
 MOST_FOUND = 12
 _SHOWN = 24

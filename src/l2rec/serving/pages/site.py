@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Response
 
-from l2rec.serving.desk import Desk, UnknownError
+from l2rec.serving.answering.desk import Desk, UnknownError
 from l2rec.serving.pages.explorer import Explorer
 from l2rec.serving.pages.login import Login
 from l2rec.serving.pages.newcomer import Newcomer

@@ -1,0 +1,1 @@
+"""Who may come in: keys, limits and the guard at the door."""

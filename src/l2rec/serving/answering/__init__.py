@@ -1,0 +1,1 @@
+"""The desk that answers, and the release that stands behind it."""

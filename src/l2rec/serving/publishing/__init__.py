@@ -1,0 +1,1 @@
+"""Publishing: the lists of everybody, made ahead and put into a store."""

@@ -1,0 +1,1 @@
+"""Tests of l2rec.serving.answering."""
