@@ -12,8 +12,7 @@ from numpy import ndarray
 from l2rec.errors import L2RecError, SettingError
 from l2rec.serving.answering.batching import BusyError, LateError, StoppedError
 from l2rec.serving.answering.edition import Edition, Listed, Question
-from l2rec.serving.answering.readymade import age_of, filled, from_row, is_behind, masked, popular
-from l2rec.serving.answering.shelf import Shelf
+from l2rec.serving.answering.readymade import UNPLACED, age_of, filled, from_row, is_behind, masked, popular
 from l2rec.serving.answering.stage import NotReadyError, Stage
 from l2rec.serving.model.explain import Explanation
 from l2rec.serving.model.live import Ask
@@ -61,7 +60,6 @@ class Desk:
         """Answers from what is on the stage."""
         self.stage, self.metrics = stage, stage.metrics
         self._memory = stage.memory
-        self._looked_at: tuple[Shelf | None, bool] = (None, False)
 
     async def for_user(self, user_id: str, wish: Wish) -> Answer:
         """Returns the list of a user, known or not; an event that was acknowledged has been heard.
@@ -182,20 +180,15 @@ class Desk:
         """The list made ahead, where it is what the model would say; None where it is not."""
         if wish.prompt is not None or wish.diversity or wish.mask_seen not in (None, edition.mask_seen):
             return None
-        if self._is_behind(edition):
+        if is_behind(edition, row):
             return None
         listed = from_row(edition, row, wish, ())
         release = edition.release  # a short list is all that there is only where all were looked at
         end = row.scores[-1] if len(row.numbers) >= release.k else -np.inf  # behind it stands what nobody scored
         is_full = len(listed[0]) == wish.k and listed[1][-1] >= end
         whole = is_full or (release.index == "exact" and len(row.numbers) < release.k)
-        return self._told(edition, listed, "cached", ()) if whole else None
-
-    def _is_behind(self, edition: Edition) -> bool:
-        """See `is_behind`; found out once for a shelf."""
-        if self._looked_at[0] is not edition.shelf:
-            self._looked_at = (edition.shelf, is_behind(edition))
-        return self._looked_at[1]
+        notes = (UNPLACED,) if edition.shelf.unplaced else ()
+        return self._told(edition, listed, "cached", notes) if whole else None
 
     def _person(self, edition: Edition, user_id: str, state: UserState, wish: Wish, notes: tuple[str, ...]) -> Person:
         """What a user's row and events come to."""
@@ -211,7 +204,7 @@ class Desk:
         if person.row is not None and not person.news:
             ready = self._ahead(edition, person.row, replace(wish, prompt=ask.prompt))
             if ready is not None:
-                return replace(ready, notes=notes)
+                return replace(ready, notes=(*notes, *ready.notes))
         await masked(edition, wish.filters)
         hidden = self._hidden(edition, ask, wish)
         source = _best_source(person)
@@ -254,7 +247,7 @@ class Desk:
         except LateError:
             return None, LATE
         except BusyError:
-            if person.row is None or person.news or not self._is_behind(edition):
+            if person.row is None or person.news or not is_behind(edition, person.row):
                 raise
             return None, BUSY
         except StoppedError:

@@ -153,4 +153,5 @@ class Edition:
         added = np.array([n for n in range(catalogue.trained, len(catalogue)) if n not in deleted], dtype=np.int64)
         vectors = self._item_vectors()
         some = np.zeros((len(added), 0)) if vectors is None else vectors[torch.from_numpy(added)].float().cpu().numpy()
-        return Shelf(catalogue, len(catalogue), deleted, self._changed, self._tokens, added, some)
+        rewritten = frozenset(filter(catalogue.is_rewritten, self._changed)) if self.live.can_grow else frozenset[int]()
+        return Shelf(catalogue, len(catalogue), deleted, self._changed, self._tokens, added, some, rewritten)

@@ -16,6 +16,7 @@ from l2rec.serving.wishes import Filters, Wish, diversified
 
 LARGE = 5_000
 """Items of a catalogue that is looked through in a thread."""
+UNPLACED = "items were rewritten since this list was made: where they would stand in it is not known"
 
 
 def age_of(release: Release) -> float:
@@ -103,13 +104,17 @@ def filled(edition: Edition, listed: Listed, wish: Wish, hidden: Sequence[int]) 
     return (numbers + more, scores + [scores[-1] - place for place in range(1, len(more) + 1)]), len(numbers)
 
 
-def is_behind(edition: Edition) -> bool:
-    """Returns whether items were rewritten since the lists were made, so that only the model knows how they score.
+def is_behind(edition: Edition, row: UserRow) -> bool:
+    """Returns whether a list made ahead holds a rewritten item or was made from one, so that only the model knows it.
 
     A row's vector cannot tell: it is rounded, the third signal does not stand in it, and where a rewritten item is
-    part of the history it is another one now.
+    part of the history it is another one now. Any other list is still what the model says of the items in it; that a
+    rewritten item would stand among them now it does not know (`UNPLACED`).
     """
-    if not edition.live.can_grow:  # what is written in its items does not move this model
+    shelf = edition.shelf
+    if not shelf.rewritten:
         return False
-    shelf, trained = edition.shelf, edition.live.catalogue.trained
-    return any(number < trained for number in shelf.changed - shelf.deleted)
+    read = row.history[-edition.live.model.settings.history :].tolist()
+    if not read:  # somebody without a history is shown what the average of all items is like
+        return True
+    return not (shelf.rewritten.isdisjoint(read) and shelf.unplaced.isdisjoint(row.numbers.tolist()))

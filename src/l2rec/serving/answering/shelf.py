@@ -56,6 +56,8 @@ class Shelf:
         tokens: Who holds which token, as trained.
         added: Numbers of items that came after the training, deleted ones left out.
         vectors: Their vectors; none where the model has no vectors.
+        rewritten: Numbers of trained items of which the model reads another text by now, deleted ones included; none
+            where the model reads no texts.
     """
 
     catalogue: Catalogue
@@ -65,8 +67,14 @@ class Shelf:
     tokens: Tokens
     added: Int[ndarray, " M"]
     vectors: Float[ndarray, "M D"]
+    rewritten: frozenset[int] = frozenset()
     _fragments: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
     _masks: dict[Filters, Bool[ndarray, " N"]] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def unplaced(self) -> frozenset[int]:
+        """Rewritten items that may be recommended: no list that was made ahead knows their place."""
+        return self.rewritten - self.deleted
 
     def id(self, number: int) -> str:
         """Returns an item's outside id."""

@@ -31,6 +31,7 @@ class Catalogue:
             ids: Their outside ids.
         """
         self.trained = len(ids)
+        self._trained_texts = items.texts
         self.titles = list(items.titles)
         self.texts = list(items.texts)
         self.attributes = list(items.attributes)
@@ -81,6 +82,10 @@ class Catalogue:
     def title(self, number: int) -> str:
         """Returns what a person is shown of an item: its title, or its id where it has none."""
         return self.titles[number] or self.id(number)
+
+    def is_rewritten(self, number: int) -> bool:
+        """Returns whether a language model reads another text of a trained item than it did in the training."""
+        return number < self.trained and self.texts[number] != self._trained_texts[number]
 
     def numbered(self, changes: Sequence[LiveItem], grows: bool) -> dict[int, LiveItem]:
         """Returns the newest of the changes of every item under its number, which a new item gets here; takes nothing.
