@@ -28,9 +28,10 @@ USER = "/v1/users/u5/recommendations"
 
 @dataclass(frozen=True)
 class Line:
-    """A connection that stays with the process that accepted it."""
+    """A connection that stays with the process that accepted it, and that process's number."""
 
     connection: HTTPConnection
+    process: int = 0
 
     def ask(self, method: str, path: str, body: object = None) -> bytes:
         """The answer, which must be one."""
@@ -65,11 +66,11 @@ def workers(folder: Path, port: int, process: "subprocess.Popen[bytes]") -> list
     raise AssertionError("two workers did not start")
 
 
-def line_to(port: int, other: int) -> Line:
-    """A line to the worker that is not the other, which is held while the line is laid."""
+def line_to(port: int, process: int, other: int) -> Line:
+    """A line to one of the two workers; the other is held while the line is laid."""
     os.kill(other, signal.SIGSTOP)
     try:
-        line = Line(HTTPConnection("127.0.0.1", port, timeout=60))
+        line = Line(HTTPConnection("127.0.0.1", port, timeout=60), process)
         line.ask("GET", "/healthz")
         return line
     finally:
@@ -85,7 +86,7 @@ def two_workers(address: str, folder: Path) -> Iterator[tuple[Line, Line]]:
     with said.open("wb") as err, subprocess.Popen(words, stderr=err, env=quiet, start_new_session=True) as process:
         try:
             one, other = workers(folder, port, process)
-            here, there = line_to(port, other), line_to(port, one)
+            here, there = line_to(port, one, other), line_to(port, other, one)
             with closing(here.connection), closing(there.connection):
                 yield here, there
             process.send_signal(signal.SIGTERM)
@@ -153,3 +154,42 @@ def test_two_processes_are_one_service(
         lists = counted(page, 'l2rec_requests_total{route="/v1/users/{id:path}/recommendations",status="200"}')
         assert lists == counted(page, "l2rec_answers_total") == counted(pages[0], "l2rec_answers_total")
         assert counted(page, "l2rec_prefixes_total") == counted(pages[0], "l2rec_prefixes_total") > 0
+
+
+def both_remember(here: Line, there: Line) -> float:
+    """Has each process read the history of a user of its own, and returns the bytes that both remember."""
+    for line, user in ((here, "u5"), (there, "u7")):
+        report = {"events": [{"event_id": user, "user_id": user, "item_id": "i3"}]}
+        line.ask("POST", "/v1/events", report)
+        line.list(f"/v1/users/{user}/recommendations?deadline_ms=30000")
+    time.sleep(1)
+    return counted(here.ask("GET", "/metrics"), "l2rec_prefix_bytes")
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_replaced_and_of_it_only_the_counts_stay(
+    world: World,
+    backbone: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    address = f"sqlite:///{tmp_path / 'store.db'}"
+    store = open_store(address)
+    publish(runs.l2rec(world, backbone).folder.path, store, PublishOptions(k=12))
+    store.close()
+    with two_workers(address, tmp_path) as (here, there):
+        before = both_remember(here, there)
+        os.kill(there.process, signal.SIGKILL)
+        for _ in range(600):
+            page = here.ask("GET", "/metrics")
+            if counted(page, 'l2rec_reloads_total{outcome="done"}') == 3:
+                break
+            time.sleep(0.1)
+        time.sleep(1)
+        page = here.ask("GET", "/metrics")
+        gauges = {int(file.stem.rpartition("_")[2]) for file in tmp_path.glob("l2rec-metrics-*/gauge_live*.db")}
+    assert there.process not in gauges
+    assert here.process in gauges
+    assert len(gauges) == 2, "the one that took its place has its own"
+    assert 0 < counted(page, "l2rec_prefix_bytes") < before
+    assert counted(page, "l2rec_events_total") == 2
+    assert counted(page, 'l2rec_requests_total{route="/v1/events"') == 2

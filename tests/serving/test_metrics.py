@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
-
-import pytest
 
 from l2rec.serving.metrics import OUTCOMES, SHARED, Metrics, Reading
 from l2rec.serving.publishing.publish import PublishOptions, publish
@@ -81,17 +80,19 @@ else:
 """
 
 
-def test_processes_are_added_up_whichever_is_asked(tmp_path: Path) -> None:
+def test_processes_are_added_up_and_only_the_counts_of_the_dead_stay(tmp_path: Path) -> None:
     env = {**os.environ, SHARED: str(tmp_path)}
     words = [sys.executable, "-c", PROCESS]
+    tell = partial(subprocess.run, env=env, capture_output=True, check=True, text=True)
     with subprocess.Popen([*words, "7", "stay"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"noted\n"
-        text = subprocess.run([*words, "4", "tell"], env=env, capture_output=True, check=True, text=True).stdout
-        other.communicate(timeout=30)
-    found = told(text)
-    assert found["l2rec_queue_length"] == 4
-    assert found["l2rec_prefix_bytes"] == 200
-    assert found["l2rec_release_age_seconds"] == 7
-    assert found['l2rec_prefixes_total{outcome="same"}'] == 6
-    assert found['l2rec_requests_total{route="/x",status="200"}'] == pytest.approx(2)
+        both = told(tell([*words, "4", "tell"]).stdout)
+        other.kill()
+    alone = told(tell([*words, "4", "tell"]).stdout)
+    gauges = ["l2rec_queue_length", "l2rec_prefix_bytes", "l2rec_release_age_seconds"]
+    assert [both[name] for name in gauges] == [4, 200, 7]
+    assert [alone[name] for name in gauges] == [2, 100, 4], "of the one that was asked before, nothing either"
+    for found, processes in ((both, 2), (alone, 3)):
+        assert found['l2rec_prefixes_total{outcome="same"}'] == 3 * processes
+        assert found['l2rec_requests_total{route="/x",status="200"}'] == processes

@@ -1,10 +1,13 @@
 """What a server counts of itself, in the form that Prometheus reads."""
 
 import os
+import sys
 from collections import Counter as Counts
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
@@ -102,9 +105,31 @@ class Metrics:
         self.note()
         registry = self._registry
         if SHARED in os.environ:
+            _forget_the_dead(Path(os.environ[SHARED]))
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
     def _gauge(self, name: str, meaning: str, mode: str) -> Gauge:
         return Gauge(name, meaning, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Takes away the gauges of processes that have ended; what they counted stays."""
+    for process in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*.db")}:
+        if not _lives(process):
+            with suppress(FileNotFoundError):  # another process, asked at the same time, was faster
+                multiprocess.mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
+
+
+def _lives(process: int) -> bool:
+    """Whether a process runs; always where asking is not possible."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
+        pass
+    return True
