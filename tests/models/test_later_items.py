@@ -14,17 +14,10 @@ import torch
 from l2rec.models import Growing, Learner, Retriever, find, names
 from l2rec.types import Items
 from tests import worlds
+from tests.models.llm.little import FORMS
 from tests.models.test_every_model import small_settings
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "usual": {},
-    "semantic": {"views": "semantic"},
-    "behavioural": {"views": "behavioural"},
-    "mean": {"fusion": "mean"},
-    "gate-less": {"fusion": "gate-less"},
-    "input": {"integration": "input"},
-    "output": {"integration": "output"},
-}
+VARIANTS: dict[str, dict[str, Any]] = {"usual": {}, **FORMS}
 THIRD = {"transition_weight": 2.0, "transition": {"attribute_weight": 0.0, "title_weight": 0.0}}
 HISTORIES = [[3, 10, 2], [34, 7], [7, 33], [59], []]
 """Items from 30 on came later."""

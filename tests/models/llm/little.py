@@ -26,6 +26,15 @@ SMALL: dict[str, Any] = {
     "temperature": 0.2,
     "transition_weight": 0.0,
 }
+FORMS: dict[str, dict[str, Any]] = {
+    "semantic": {"views": "semantic"},
+    "behavioural": {"views": "behavioural"},
+    "mean": {"fusion": "mean"},
+    "gate-less": {"fusion": "gate-less"},
+    "input": {"integration": "input"},
+    "output": {"integration": "output"},
+}
+"""Settings under which the two views, or what joins them, are other than usual."""
 SEQUENCES = [[3, 10, 2, 7, 22], [7, 22, 8], [1, 4, 13, 11], [6, 19, 28, 27]]
 
 

@@ -9,15 +9,10 @@ import torch
 from l2rec.errors import SettingError
 from l2rec.models.llm.l2rec import Model
 from tests import worlds
-from tests.models.llm.little import SEQUENCES, made, steps
+from tests.models.llm.little import FORMS, SEQUENCES, made, steps
 
 SWITCHES: dict[str, dict[str, Any]] = {
-    "semantic": {"views": "semantic"},
-    "behavioural": {"views": "behavioural"},
-    "mean": {"fusion": "mean"},
-    "gate-less": {"fusion": "gate-less"},
-    "input": {"integration": "input"},
-    "output": {"integration": "output"},
+    **FORMS,
     "attention": {"targets": "attention"},
     "all": {"targets": "all"},
     "no shared": {"shared": 0},

@@ -1,7 +1,5 @@
 """What a browser is told, and what no other site can make it do."""
 
-from pathlib import Path
-
 import pytest
 from starlette.testclient import TestClient
 
@@ -9,21 +7,6 @@ from l2rec.serving.access.guard import POLICY, guard, login_cookie, logout_cooki
 from l2rec.serving.access.keys import create
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.serving.access.guarded import LOCAL, client_of
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return SqliteStore(tmp_path / "store.db")
-
-
-@pytest.fixture
-def keys(store: SqliteStore) -> dict[str, str]:
-    return {scope: create(store, scope, [scope], 0.0) for scope in ("read", "write", "admin")}
-
-
-@pytest.fixture
-def client(store: SqliteStore, keys: dict[str, str]) -> TestClient:
-    return client_of(guard(store, "0.0.0.0"))
 
 
 def test_every_answer_is_sealed(client: TestClient, keys: dict[str, str]) -> None:
@@ -68,11 +51,11 @@ def test_other_origins_get_no_permission(client: TestClient, keys: dict[str, str
         ({"Origin": "null"}, 403),
     ],
 )
-def test_no_other_site_acts_with_a_persons_key(headers: dict[str, str], status: int, store: SqliteStore) -> None:
-    opened = client_of(guard(store, "127.0.0.1"))
+def test_no_other_site_acts_with_a_persons_key(headers: dict[str, str], status: int, local: SqliteStore) -> None:
+    opened = client_of(guard(local, "127.0.0.1"))
     assert opened.post("/v1/events", headers=headers).status_code == status
-    key = create(store, "a", ["read", "write"], 0.0)
-    client = client_of(guard(store, "127.0.0.1"))
+    key = create(local, "a", ["read", "write"], 0.0)
+    client = client_of(guard(local, "127.0.0.1"))
     cookie = {"Cookie": f"other=1; l2rec_key={key}; more=2"}
     for method, path in (("POST", "/v1/events"), ("PUT", "/v1/items/i"), ("POST", "/v1/recommendations")):
         assert client.request(method, path, headers=cookie | headers).status_code == status
@@ -81,9 +64,9 @@ def test_no_other_site_acts_with_a_persons_key(headers: dict[str, str], status: 
     assert client.post("/v1/events", headers={"X-API-Key": key} | headers).status_code == 200, "no browser sends that"
 
 
-def test_a_browser_is_sent_to_the_login_page_and_a_program_is_not(store: SqliteStore) -> None:
-    create(store, "a", ["read"])
-    found = guard(store, "127.0.0.1")
+def test_a_browser_is_sent_to_the_login_page_and_a_program_is_not(local: SqliteStore) -> None:
+    create(local, "a", ["read"])
+    found = guard(local, "127.0.0.1")
     page = {"Accept": "text/html,application/xhtml+xml"}
     assert client_of(found).get("/explorer", headers=page).status_code == 401, "where there is no such page"
     found.login = "/login"

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,21 +15,6 @@ from l2rec.serving.access.keys import create
 from l2rec.serving.records import Key
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.serving.access.guarded import APP, client_of, error
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return SqliteStore(tmp_path / "store.db")
-
-
-@pytest.fixture
-def keys(store: SqliteStore) -> dict[str, str]:
-    return {scope: create(store, scope, [scope], 0.0) for scope in ("read", "write", "admin")}
-
-
-@pytest.fixture
-def client(store: SqliteStore, keys: dict[str, str]) -> TestClient:
-    return client_of(guard(store, "0.0.0.0"))
 
 
 def test_a_key_opens_what_it_is_for_and_nothing_else(client: TestClient, keys: dict[str, str]) -> None:
@@ -51,10 +35,10 @@ def test_a_key_opens_what_it_is_for_and_nothing_else(client: TestClient, keys: d
                         assert error(answer) == f"the key is for {scope}; this needs {needed}. Use another key."
 
 
-def test_without_a_right_key_nobody_comes_in(client: TestClient, keys: dict[str, str], store: SqliteStore) -> None:
-    short = create(store, "short", ["read"], expires=time.time() + 0.05)
+def test_without_a_right_key_nobody_comes_in(client: TestClient, keys: dict[str, str], local: SqliteStore) -> None:
+    short = create(local, "short", ["read"], expires=time.time() + 0.05)
     time.sleep(0.06)
-    wrong = {"l2rec_" + "a" * 43, "", "é", keys["read"][:-1], next(iter(store.keys())).digest, "' OR 1=1 --"}
+    wrong = {"l2rec_" + "a" * 43, "", "é", keys["read"][:-1], next(iter(local.keys())).digest, "' OR 1=1 --"}
     for key in wrong:
         for name, value in (("Authorization", f"Bearer {key}"), ("X-API-Key", key), ("Cookie", f"l2rec_key={key}")):
             answer = client.get("/v1/users/u/recommendations", headers={name: value.encode()})
@@ -75,9 +59,9 @@ def test_health_is_open_to_everybody(client: TestClient) -> None:
         assert client.get(path).json()["key"] is None
 
 
-def test_over_the_rate_a_caller_is_told_when_to_come_back(store: SqliteStore) -> None:
-    key, other = create(store, "slow", ["read"], 2.0), create(store, "other", ["read"], 2.0)
-    client = client_of(guard(store, "127.0.0.1"))
+def test_over_the_rate_a_caller_is_told_when_to_come_back(local: SqliteStore) -> None:
+    key, other = create(local, "slow", ["read"], 2.0), create(local, "other", ["read"], 2.0)
+    client = client_of(guard(local, "127.0.0.1"))
     codes = [client.get("/v1/x", headers={"X-API-Key": key}).status_code for _ in range(4)]
     assert codes == [200, 200, 429, 429]
     refused = client.get("/v1/x", headers={"X-API-Key": key})
@@ -88,8 +72,8 @@ def test_over_the_rate_a_caller_is_told_when_to_come_back(store: SqliteStore) ->
     assert client.get("/v1/x", headers={"X-API-Key": key}).status_code == 200
 
 
-def test_without_keys_this_machine_alone_is_answered(store: SqliteStore) -> None:
-    found = guard(store, "127.0.0.1")
+def test_without_keys_this_machine_alone_is_answered(local: SqliteStore) -> None:
+    found = guard(local, "127.0.0.1")
     assert found.is_open
     client = client_of(found)
     assert client.get("/metrics").status_code == client.post("/v1/events").status_code == 200
@@ -98,28 +82,28 @@ def test_without_keys_this_machine_alone_is_answered(store: SqliteStore) -> None
         assert answer.status_code == 403, "a name that was bent to 127.0.0.1, or a proxy"
         assert "only localhost is answered" in error(answer)
     with pytest.raises(SettingError, match=r"--host 0\.0\.0\.0: others can reach it, and the store has no keys\."):
-        guard(store, "0.0.0.0")
+        guard(local, "0.0.0.0")
 
 
-def test_the_first_key_shuts_the_doors_and_revoking_it_does_not_open_them(store: SqliteStore) -> None:
-    client = client_of(guard(store, "localhost"))
+def test_the_first_key_shuts_the_doors_and_revoking_it_does_not_open_them(local: SqliteStore) -> None:
+    client = client_of(guard(local, "localhost"))
     assert client.get("/v1/x").status_code == 200
-    key = create(store, "first", ["read"])
+    key = create(local, "first", ["read"])
     time.sleep(0.5)
     assert client.get("/v1/x").status_code == 401
     assert client.get("/v1/x", headers={"X-API-Key": key}).status_code == 200
-    store.drop_key("first")
+    local.drop_key("first")
     time.sleep(0.5)
     assert client.get("/v1/x").status_code == client.get("/v1/x", headers={"X-API-Key": key}).status_code == 401
 
 
 def test_a_store_that_is_down_from_the_start_is_a_clean_503(
-    client: TestClient, keys: dict[str, str], store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, keys: dict[str, str], local: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down() -> list[Key]:
         raise StoreDownError("gone")
 
-    monkeypatch.setattr(store, "keys", down)
+    monkeypatch.setattr(local, "keys", down)
     answer = client.get("/v1/x", headers={"X-API-Key": keys["read"]})
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert "no key can be checked" in error(answer)
@@ -127,8 +111,8 @@ def test_a_store_that_is_down_from_the_start_is_a_clean_503(
 
 
 @pytest.mark.parametrize("form", ["length", "chunks"])
-def test_a_body_over_the_limit_never_reaches_the_service(form: str, store: SqliteStore) -> None:
-    client = client_of(guard(store, "::1", Bounds(body=1000)))
+def test_a_body_over_the_limit_never_reaches_the_service(form: str, local: SqliteStore) -> None:
+    client = client_of(guard(local, "::1", Bounds(body=1000)))
 
     def pieces(count: int) -> Iterator[bytes]:
         for _ in range(count // 100):
@@ -145,8 +129,8 @@ def test_a_body_over_the_limit_never_reaches_the_service(form: str, store: Sqlit
     assert client.request("GET", "/v1/x", content=body(1100)).status_code == 413
 
 
-def test_long_paths_and_headers_are_refused(store: SqliteStore) -> None:
-    client = client_of(guard(store, "127.0.0.1", Bounds(target=1000, headers=2000)))
+def test_long_paths_and_headers_are_refused(local: SqliteStore) -> None:
+    client = client_of(guard(local, "127.0.0.1", Bounds(target=1000, headers=2000)))
     assert client.get("/v1/items/" + "a" * 900).status_code == 200
     for path in ("/v1/items/" + "a" * 1000, "/v1/x?prompt=" + "a" * 1000, "/v1/" + "%00" * 400):
         answer = client.get(path)
@@ -157,7 +141,7 @@ def test_long_paths_and_headers_are_refused(store: SqliteStore) -> None:
     assert client.get("/v1/x", headers=[("X-More", "a")] * 300).status_code == 431
 
 
-def test_a_body_that_does_not_come_or_breaks_off_is_refused(store: SqliteStore) -> None:
+def test_a_body_that_does_not_come_or_breaks_off_is_refused(local: SqliteStore) -> None:
     def ask(messages: list[dict[str, Any]]) -> int:
         sent: list[dict[str, Any]] = []
 
@@ -176,7 +160,7 @@ def test_a_body_that_does_not_come_or_breaks_off_is_refused(store: SqliteStore) 
             "query_string": b"",
             "headers": [(b"content-length", b"9")],
         }
-        app = guard(store, "127.0.0.1", Bounds(seconds=0.1))(APP)
+        app = guard(local, "127.0.0.1", Bounds(seconds=0.1))(APP)
         asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
         return int(sent[0]["status"])
 
@@ -210,7 +194,7 @@ def test_the_log_says_who_asked_for_what_and_holds_no_secret(
         assert secret not in written
 
 
-def test_what_is_no_request_is_passed_or_closed(store: SqliteStore) -> None:
+def test_what_is_no_request_is_passed_or_closed(local: SqliteStore) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         passed.append(scope["type"])
 
@@ -219,7 +203,7 @@ def test_what_is_no_request_is_passed_or_closed(store: SqliteStore) -> None:
 
     passed: list[str] = []
     sent: list[dict[str, Any]] = []
-    door = guard(store, "127.0.0.1")(app)
+    door = guard(local, "127.0.0.1")(app)
     for kind in ("lifespan", "websocket"):
         asyncio.run(door({"type": kind}, None, send))  # type: ignore[arg-type]
     assert passed == ["lifespan"]
