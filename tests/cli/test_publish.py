@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from l2rec.cli.publish import _shown
 from l2rec.serving.records import Release
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.cli.conftest import Call
@@ -66,20 +65,6 @@ def test_what_cannot_be_published_is_one_line(world: World, call: Call, place: s
         assert message in said.err
         assert said.err.count("\n") == 1
         assert said.out == ""
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
-        ("rediss://me:sec@ret@host/1", "rediss://me:***@host/1"),
-        ("redis://host/1?db=2&password=secret&timeout=1", "redis://host/1?db=2&password=***&timeout=1"),
-        ("redis://me@host/1", "redis://me@host/1"),
-        ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
-    ],
-)
-def test_the_password_of_a_store_is_not_shown(address: str, shown: str) -> None:
-    assert _shown(address) == shown
 
 
 def test_publishing_keeps_the_password_of_the_store_to_itself(

@@ -54,6 +54,33 @@ def test_minilm_texts_are_cut_and_end_with_the_separator() -> None:
     assert found.ids[2].tolist() == [102, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("special", [False, True])
+def test_tokens_are_those_of_the_tokenizers_own_call(side: str, special: bool) -> None:
+    texts = (
+        "Lamp",
+        "",
+        "A [SEP] red lamp, for | the table",
+        "naïve œuvre 東京 🚀",
+        " \n\t ",
+        "a" * 400,
+        "Æon-9 (1999)",
+    )
+    for limit in (1, 2, 3, 5, 64):
+        plain, ours = (backbone.tokenizer(backbone.MINILM) for _ in range(2))
+        for one in (plain, ours):
+            one.truncation_side, one.split_special_tokens = side, special
+        ours(["before"], padding="max_length", max_length=9)  # what was set for an earlier call is forgotten
+        rows = plain(list(texts), add_special_tokens=False, truncation=True, max_length=max(limit - 1, 1))["input_ids"]
+        rows = [[*row[: limit - 1], plain.sep_token_id] for row in rows]
+        width = max(map(len, rows))
+        found = tokenize(ours, texts, limit)
+        assert found.ids.tolist() == [row + [0] * (width - len(row)) for row in rows]
+        assert found.lengths.tolist() == [len(row) for row in rows]
+        assert (found.ids.dtype, found.lengths.dtype) == (torch.int64, torch.int64)
+        assert ours(list(texts))["input_ids"] == plain(list(texts))["input_ids"]
+
+
 def test_no_texts_are_no_rows() -> None:
     found = tokenize(backbone.tokenizer(backbone.MINILM), (), 5)
     assert found.ids.shape == (0, 1)
@@ -61,7 +88,9 @@ def test_no_texts_are_no_rows() -> None:
 
 
 class Bare:
-    """A tokenizer that has no special token but those given."""
+    """A tokenizer without Rust, and without special tokens but those given."""
+
+    is_fast = False
 
     def __init__(self, eos: int | None, bos: int | None) -> None:
         self.sep_token_id = self.pad_token_id = self.cls_token_id = None

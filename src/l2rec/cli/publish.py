@@ -1,6 +1,5 @@
 """`l2rec publish`, `rollback` and `releases`: versions of everybody's lists in a store."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +35,7 @@ def publish(
     """
     from l2rec.serving.folder import RunFolder
     from l2rec.serving.publishing.publish import PublishOptions, publish
-    from l2rec.serving.store.opening import open_store
+    from l2rec.serving.store.opening import open_store, shown
 
     opened = open_store(store)
     try:
@@ -58,7 +57,7 @@ def publish(
             release = publish(run, opened, options)
     finally:
         opened.close()
-    say(f"{release.users} users, {release.items} items, {release.index}. Next: l2rec serve --store {_shown(store)}")
+    say(f"{release.users} users, {release.items} items, {release.index}. Next: l2rec serve --store {shown(store)}")
     show_json(_told(release)) if as_json else show(release.version)
 
 
@@ -103,17 +102,6 @@ def releases(
         return
     columns = ("", "version", "model", "users", "done", "items", "k", "search", "recall", "run")
     show_table(columns, [_cells(one) for one in told], words=(0, 1, 2, 7, 9))
-
-
-def _shown(address: str) -> str:
-    """The address of a store without its password."""
-    kind, mark, rest = address.partition("://")
-    if not kind.startswith("redis"):
-        return address
-    login, at, place = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    place = re.sub(r"(?i)([?&]password=)[^&#]*", r"\1***", place)
-    return f"{kind}{mark}{user}{colon}{'***' if colon else ''}{at}{place}"
 
 
 def _told(release: "Release") -> dict[str, Any]:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +159,15 @@ class RunFolder:
             refuse_changed(self.path, self.manifest.files, names or self.manifest.files)
 
     def catalogue(self) -> tuple[Items, Ids]:
-        """Returns the catalogue that the run was trained on, and its outside ids.
+        """Returns the catalogue that the run was trained on, and its outside ids; read once.
 
         Raises:
             RunError: the copy in the folder is missing or damaged, or the settings were changed.
         """
+        return self._catalogue
+
+    @cached_property
+    def _catalogue(self) -> tuple[Items, Ids]:
         self.refuse_changed(CONFIG, *(name for name in self.manifest.files if name.startswith(f"{IDS}/")))
         return read_catalogue(self.path / IDS)
 
@@ -227,9 +232,8 @@ def read_catalogue(folder: Path) -> tuple[Items, Ids]:
         table = pl.read_parquet(folder / "items.parquet")
         attributes = tuple(tuple(tokens) for tokens in table["attributes"].to_list())
         counts = torch.tensor(table["count"].to_numpy())
-        return Items(tuple(table["text"]), tuple(table["title"]), attributes, counts), Ids.of(
-            table["item_id"].to_list()
-        )
+        items = Items(tuple(table["text"]), tuple(table["title"]), attributes, counts)
+        return items, Ids.of(table["item_id"].to_list())
     except (OSError, pl.exceptions.PolarsError):
         raise RunError(f"{folder / 'items.parquet'}: missing or damaged. Train the run again.") from None
 
@@ -257,12 +261,7 @@ def build(settings: RunSettings, items: Items, attributes: int) -> Recommender:
 
 
 def model_config(settings: RunSettings) -> tuple[str, Any]:
-    """Returns the model's name and its own settings, checked.
-
-    Raises:
-        SettingError: the name or a setting is missing, unknown or out of range.
-        ModelError: no model has that name.
-    """
+    """Returns the model's name and its own settings, checked; see `build` for what it raises."""
     values = dict(settings.model)
     name = values.pop("name", None)
     if not isinstance(name, str):

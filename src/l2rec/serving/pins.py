@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from l2rec.errors import RunError
@@ -57,9 +58,18 @@ def refuse_changed(folder: Path, pins: Mapping[str, str], names: Iterable[str]) 
 
 
 def file_hash(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal; nothing where it cannot be read."""
+    """Returns the SHA-256 of a file in hexadecimal; nothing where it cannot be read.
+
+    A file that was read before is read again only where the system says that it was written or replaced since.
+    """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        facts = path.stat()
+        return _read(path.resolve(), (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
     except OSError:
         return ""
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _: tuple[int, ...]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,12 +3,15 @@
 import asyncio
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Response
 
 from l2rec.serving.answering.desk import Desk
-from l2rec.serving.pages.board import RESULTS, Board, board, folders
 from l2rec.serving.pages.rendering import PageRoute, page
+
+if TYPE_CHECKING:
+    from l2rec.serving.pages.board import Board
 
 _State = tuple[tuple[Path, int], ...]
 
@@ -21,7 +24,7 @@ class Runs:
         self.desk = desk
         self._drawing = threading.Lock()  # matplotlib's settings belong to the process
         self._state: _State = ()
-        self._board: Board | None = None
+        self._board: "Board | None" = None
 
     async def look(self) -> Response:
         """The page."""
@@ -29,8 +32,10 @@ class Runs:
         shown = await asyncio.to_thread(self._drawn, run)
         return page("runs", {"here": "runs", "board": shown, "served": run.name, "family": run.parent.name})
 
-    def _drawn(self, run: Path) -> Board | None:
+    def _drawn(self, run: Path) -> "Board | None":
         """The board of a run and its neighbours; None where none was evaluated."""
+        from l2rec.serving.pages.board import RESULTS, board, folders  # brings SciPy and what draws: not at the start
+
         with self._drawing:
             state = tuple((place, (place / RESULTS).stat().st_mtime_ns) for place in folders(run))
             if state != self._state:

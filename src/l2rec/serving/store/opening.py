@@ -1,6 +1,7 @@
 """From the address of a store to the store."""
 
 import logging
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def open_store(url: str) -> Store:
         return _redis(url)
     kind = url.split("://", 1)[0] if "://" in url else url
     raise StoreError(f"--store {kind}: no such kind of store. Write sqlite:///PATH or redis://HOST:PORT/DB.")
+
+
+def shown(url: str) -> str:
+    """Returns the address of a store as it may be printed: without its password."""
+    kind, mark, rest = url.partition("://")
+    if not kind.startswith("redis"):
+        return url
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    place = re.sub(r"(?i)([?&]password=)[^&#]*", r"\1***", place)
+    return f"{kind}{mark}{user}{colon}{'***' if colon else ''}{at}{place}"
 
 
 def _redis(url: str) -> Store:
