@@ -1,20 +1,17 @@
-"""An explanation whose model is replaced meanwhile."""
+"""A question whose model is replaced meanwhile: the next one answers it."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from l2rec.serving.answering.desk import Desk
 from l2rec.serving.answering.edition import Edition, Engine
-from l2rec.serving.answering.stage import NotReadyError
+from l2rec.serving.answering.stage import NotReadyError, Stage
 from l2rec.serving.wishes import Wish
-from tests.serving.answering.test_readymade import at_desk
-from tests.serving.service import published
-from tests.trained import World
 
 
-def test_an_explanation_of_a_model_that_was_replaced_is_the_next_one_s(world: World, tmp_path: Path) -> None:
+def test_an_explanation_of_a_model_that_was_replaced_is_the_next_one_s(tell: Callable[..., None]) -> None:
     async def story(desk: Desk) -> None:
         old = desk.stage.ready
         ask_late = old.explained
@@ -33,4 +30,29 @@ def test_an_explanation_of_a_model_that_was_replaced_is_the_next_one_s(world: Wo
         with pytest.raises(NotReadyError, match="the server is stopping"):
             await desk.explained("u5", ["i3"], Wish())
 
-    at_desk(published(world.sasrec / "seed-0", tmp_path / "store.sqlite"), story)
+    tell(story)
+
+
+def test_a_model_that_is_replaced_between_two_lines_is_asked_again(tell: Callable[..., None]) -> None:
+    async def story(desk: Desk) -> None:
+        old = desk.stage.ready
+        desk.stage.edition = Edition.load(old.release, (), Engine())
+        old.close()
+        stale = Desk(desk.stage)
+        first = iter([old])
+
+        class Late(Stage):
+            @property
+            def ready(self) -> Edition:
+                return next(first, self.edition)  # type: ignore[arg-type]
+
+        stale.stage = Late(desk.stage.store)
+        stale.stage.edition = desk.stage.edition
+        assert (await stale.for_ask(["i3"], None, None, Wish())).source == "fresh"
+        with pytest.raises(StopIteration):
+            next(first)
+        desk.stage.ready.close()
+        with pytest.raises(NotReadyError, match="the server is stopping"):
+            await desk.for_ask(["i3"], None, None, Wish())
+
+    tell(story)

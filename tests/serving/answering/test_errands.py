@@ -11,7 +11,7 @@ from l2rec.serving.answering.desk import Desk
 from l2rec.serving.answering.edition import Engine
 from l2rec.serving.answering.stage import Stage
 from l2rec.serving.wishes import Filters, Wish
-from tests.serving.answering.test_desk import Stubborn
+from tests.serving.answering.moods import Stubborn
 from tests.serving.service import published
 from tests.trained import World
 
