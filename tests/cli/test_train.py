@@ -169,6 +169,16 @@ def test_a_place_that_cannot_be_read_or_written_is_one_line(
         assert said.err.count("\n") == 1
 
 
+def test_a_backbone_without_files_is_one_line(world: World, tmp_path: Path, call: Call) -> None:
+    (tmp_path / "empty").mkdir()
+    chosen = settings(world, {"name": "l2rec", "backbone": str(tmp_path / "empty")})
+    said = call("train", write_config(tmp_path / "empty.toml", chosen), "--out", tmp_path / "run", "--device", "cpu")
+    assert said.code == 2
+    assert f'model.backbone: "{tmp_path / "empty"}": cannot be loaded' in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_without_10_among_its_cutoffs_is_measured_at_10_too(config: Path, tmp_path: Path, call: Call) -> None:
     chosen = ["--set", "evaluation.cutoffs=[5,20]", "--set", "training.epochs=1", "--out", tmp_path / "run"]
     assert call("train", config, "--device", "cpu", *chosen).code == 0

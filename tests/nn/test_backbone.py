@@ -144,6 +144,17 @@ def test_a_folder_with_broken_weights_is_one_line(content: bytes | None, tmp_pat
         backbone.load(str(tmp_path))
 
 
+def test_a_folder_without_weights_and_config_has_no_fingerprint(tmp_path: Path) -> None:
+    for ask in (lambda: backbone.fingerprint(str(tmp_path)), lambda: backbone.load(str(tmp_path))):
+        with pytest.raises(
+            BackboneError,
+            match=r'^model\.backbone: ".*": cannot be loaded \(.*config\.json.*\)\. Pass a folder [^\n]*$',
+        ):
+            ask()
+    (tmp_path / "config.json").write_text("{}")
+    assert backbone.fingerprint(str(tmp_path)) == sha256(b"{}").hexdigest()
+
+
 def test_a_folder_is_loaded_with_its_weights_or_with_random_ones(tmp_path: Path) -> None:
     config: PreTrainedConfig = networks.CONFIGS["roberta"]()
     assert isinstance(config, RobertaConfig)

@@ -160,12 +160,16 @@ def fingerprint(name: str) -> str:
     """Returns the sha256 of a backbone's weights, or of its name where the weights lie in the hub.
 
     Raises:
-        BackboneError: the bundled MiniLM's weights are not the published ones.
+        BackboneError: the folder holds neither weights nor a config, or one that cannot be read, or the bundled
+            MiniLM's weights are not the published ones.
     """
     place = locate(name)
     if isinstance(place, str):
         return hashlib.sha256(place.encode()).hexdigest()
-    found = _sha256(tuple(_state(path) for path in sorted(place.glob("*.safetensors")) or [place / "config.json"]))
+    try:
+        found = _sha256(tuple(_state(path) for path in sorted(place.glob("*.safetensors")) or [place / "config.json"]))
+    except OSError as error:
+        raise BackboneError(_not_loaded(name, error)) from None
     if name == MINILM and found != MINILM_SHA256:
         raise BackboneError(
             f"{name}: sha256 {found[:12]}... is not the published {MINILM_SHA256[:12]}.... "

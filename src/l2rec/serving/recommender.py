@@ -20,6 +20,7 @@ from l2rec.serving.answering.choice import Question, chosen
 from l2rec.serving.answering.shelf import Shelf, Tokens
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.live import Ask, Live
+from l2rec.serving.model.loading import loaded
 from l2rec.serving.wishes import Limits, Wish
 from l2rec.types import Histories, Items
 
@@ -67,11 +68,7 @@ class Recommender:
         Raises:
             RunError: the folder holds no finished run, or its files were changed.
         """
-        folder = RunFolder.open(Path(path))
-        folder.refuse_unfinished()
-        items, item_ids = folder.catalogue()
-        where = torch.device(device)
-        return cls(folder, items, item_ids, folder.model(items, where), where)
+        return cls(*loaded(path, device))
 
     def recommend(
         self,

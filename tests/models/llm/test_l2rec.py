@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from l2rec.data.batches import TrainingBatches
-from l2rec.errors import BackboneError, SettingError
+from l2rec.errors import BackboneError, RunError, SettingError
 from l2rec.models import _checkpoint
 from l2rec.models.llm.l2rec import Config, Model
 from l2rec.nn import bank
@@ -220,6 +220,19 @@ def test_the_adapted_side_survives_the_trip_to_a_file(backbone: Path, tmp_path: 
     assert torch.equal(heir.network.tower.text, model.network.tower.text)
     assert torch.equal(scores(heir, [3, 10], []), scores(model, [3, 10], []))
     assert int(heir.steps) == 3
+
+
+def test_an_adapted_side_without_its_mean_is_refused_with_the_remedy(backbone: Path) -> None:
+    model, heir = (made(backbone, item_side="adapted") for _ in range(2))
+    state = model.state()
+    heir.load_state(state)
+    del state["adapted_mean"]
+    with pytest.raises(
+        RunError, match=r"^weights: adapted_mean: missing: an earlier l2rec [^\n]* Train the run again\.$"
+    ):
+        heir.load_state(state)
+    with pytest.raises(RunError, match=r"does not fit the model's settings\. Use the run's own config\.toml"):
+        heir.load_state(made(backbone).state())
 
 
 def test_random_weights_are_pooled_anew_and_never_taken_from_disk(backbone: Path) -> None:

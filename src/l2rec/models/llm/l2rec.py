@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from l2rec.errors import SettingError
+from l2rec.errors import RunError, SettingError
 from l2rec.models._base import Explaining, Growing, TextReader
 from l2rec.models._third import add_third
 from l2rec.models.llm._resume import Resuming
@@ -174,6 +174,11 @@ class Model(Resuming, TextReader, Growing, Explaining):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """See the base class."""
+        if self.config.item_side == "adapted" and "adapted_mean" not in state and len(state.get("adapted_text", ())):
+            raise RunError(
+                'weights: adapted_mean: missing: an earlier l2rec trained this run with model.item_side = "adapted", '
+                "and later items cannot be read without it. Train the run again."
+            )
         super().load_state(state)
         if self.config.item_side == "adapted":
             self.network.tower.text.copy_(self.adapted_text)

@@ -19,6 +19,7 @@ from l2rec.nn.room import Room
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.catalogue import Catalogue, read_of
 from l2rec.serving.model.facts import Facts
+from l2rec.serving.model.loading import loaded
 from l2rec.serving.model.prefixes import Prefixes
 from l2rec.serving.model.steering import Shares, Steer, parse, steered
 from l2rec.serving.records import LiveItem
@@ -93,11 +94,7 @@ class Live:
         Raises:
             RunError: the folder holds no finished run, or its files were changed.
         """
-        folder = RunFolder.open(Path(path))
-        folder.refuse_unfinished()
-        items, item_ids = folder.catalogue()
-        where = torch.device(device)
-        return cls(folder, items, item_ids, folder.model(items, where), where)
+        return cls(*loaded(path, device))
 
     @torch.no_grad()
     def scores(self, asks: Sequence[Ask]) -> Float[Tensor, "B N"]:
