@@ -15,20 +15,19 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import venv
 from datetime import UTC, datetime
 from pathlib import Path
+
+from rivals import Taken, environment, in_turns, taken_by
 
 HERE = Path(__file__).resolve().parent
 PINS = ["rectools==0.19.0", "pyarrow==20.0.0"]
 CORES = 2
 BARS = {"csv": {"wall": 60.0, "peak_gib": 4.0}}
 EVENTS_A_USER, EVENTS_AN_ITEM = 20, 100
-Taken = dict[str, float]
 
 
 def main() -> None:
@@ -38,18 +37,9 @@ def main() -> None:
         print(json.dumps(measured(options.worker, options.folder)))
         return
     names = options.only.split(",")
-    found: dict[str, list[Taken]] = {name: [] for name in names}
-    failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         generate(Path(folder), options.events)
-        for number in range(options.rounds):
-            for name in [name for name in names if name not in failed]:
-                taken = turn(name, Path(folder))
-                print(f"round {number + 1}: {name}: {taken}", file=sys.stderr)
-                if isinstance(taken, str):
-                    failed[name] = taken
-                else:
-                    found[name].append(taken)
+        found, failed = in_turns(names, options.rounds, lambda name: turn(name, Path(folder)))
     report(found, failed, options)
 
 
@@ -90,26 +80,10 @@ def generate(folder: Path, events: int) -> None:
 
 def turn(name: str, folder: Path) -> Taken | str:
     """Returns what one preparation took in a process of its own, or the last line of what went wrong."""
-    python = environment() if name.startswith("rectools") else sys.executable
-    command = [python, __file__, "--worker", name, "--folder", str(folder)]
+    python = environment("prepare-rectools", PINS) if name.startswith("rectools") else sys.executable
     limits = {f"{library}_NUM_THREADS": str(CORES) for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
     limits["POLARS_MAX_THREADS"] = str(CORES)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **limits})
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"])[-1]
-    taken: Taken = json.loads(done.stdout.strip().splitlines()[-1])
-    return taken
-
-
-def environment() -> str:
-    """Returns the Python of RecTools' own environment, made where it is not there; pip's failures are raised."""
-    folder = HERE.parent / ".bench" / "prepare-rectools"
-    python, done = folder / "bin" / "python", folder / "installed.json"
-    if not done.exists() or json.loads(done.read_text()) != PINS:
-        venv.create(folder, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PINS], check=True, stdout=sys.stderr)
-        done.write_text(json.dumps(PINS))
-    return str(python)
+    return taken_by([python, __file__, "--worker", name, "--folder", str(folder)], more=limits)
 
 
 def measured(name: str, folder: Path) -> Taken:

@@ -13,19 +13,18 @@ events of every user are left out.
 """
 
 import argparse
-import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from rivals import Taken, environment, in_turns, taken_by
 
 HERE = Path(__file__).resolve().parent
 WIDTH, LENGTH = 64, 50
@@ -35,7 +34,6 @@ PINS = {
     # RecBole 1.2.1 predates numpy 2, scipy 1.13 and pandas 3 and does not run on them.
     "recbole": [TORCH, "recbole==1.2.1", "numpy==1.26.4", "scipy==1.12.0", "pandas==2.1.4"],
 }
-Taken = dict[str, float]
 BARS = {"rectools": 1.5, "recbole": 3.0}
 
 
@@ -59,21 +57,11 @@ def main() -> None:
         print(json.dumps(WORKERS[options.worker](options.data, options.threads)))
         return
     names = [name for name in ("l2rec", *PINS) if name in options.only.split(",")]
-    found: dict[str, list[Taken]] = {name: [] for name in names}
-    failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         sequences = Path(folder) / "sequences.json"
         everybody = training_sequences(options.data)
         sequences.write_text(json.dumps(everybody[: options.users]), encoding="utf-8")
-        for number, name in itertools.product(range(options.rounds), names):
-            if name in failed:
-                continue
-            taken = turn(name, sequences, options.threads)
-            print(f"round {number + 1}: {name}: {taken}", file=sys.stderr)
-            if isinstance(taken, str):
-                failed[name] = taken
-            else:
-                found[name].append(taken)
+        found, failed = in_turns(names, options.rounds, lambda name: turn(name, sequences, options.threads))
     report(found, failed, options)
 
 
@@ -108,24 +96,9 @@ def training_sequences(data: Path) -> list[list[int]]:
 
 def turn(name: str, sequences: Path, threads: int) -> Taken | str:
     """Returns what one epoch took in a process of its own, or the last line of what went wrong."""
-    python = sys.executable if name == "l2rec" else environment(name)
+    python = sys.executable if name == "l2rec" else environment(f"sasrec-{name}", PINS[name])
     command = [python, __file__, "--worker", name, "--data", str(sequences), "--threads", str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=sequences.parent)
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["no message"])[-1]
-    taken: Taken = json.loads(done.stdout.strip().splitlines()[-1])
-    return taken
-
-
-def environment(name: str) -> str:
-    """Returns the Python of a library's own environment, made where it is not there; pip's failures are raised."""
-    folder = HERE.parent / ".bench" / f"sasrec-{name}"
-    python, done = folder / "bin" / "python", folder / "installed.json"
-    if not done.exists() or json.loads(done.read_text()) != PINS[name]:
-        venv.create(folder, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PINS[name]], check=True, stdout=sys.stderr)
-        done.write_text(json.dumps(PINS[name]))
-    return str(python)
+    return taken_by(command, sequences.parent)
 
 
 def report(found: dict[str, list[Taken]], failed: dict[str, str], options: argparse.Namespace) -> None:

@@ -20,16 +20,6 @@ from tests.serving.publishing.published import SMALL, rows_of
 from tests.trained import SASREC, World, settings
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return SqliteStore(tmp_path / "store.db")
-
-
-@pytest.fixture(scope="session")
-def run(world: World) -> Path:
-    return world.sasrec / "seed-0"
-
-
 @pytest.fixture(scope="session")
 def three_signals(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run whose scores are dot products and the transition floor's."""

@@ -14,17 +14,11 @@ from tests.serving.publishing.published import written
 from tests.trained import World
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    store = SqliteStore(tmp_path / "store.db")
-    store.append([Event("a", "u3", "i4", 1.6e9), Event("b", "new", "i5", 1.6e9)])
-    return store
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own, which it may change in any version
-def test_two_workers_of_a_cluster_give_the_same_rows(world: World, store: SqliteStore) -> None:
-    run, heard = world.sasrec / "seed-0", []
+def test_two_workers_of_a_cluster_give_the_same_rows(run: Path, store: SqliteStore) -> None:
+    store.append([Event("a", "u3", "i4", 1.6e9), Event("b", "new", "i5", 1.6e9)])
+    heard: list[int] = []
     alone = publish(run, store, PublishOptions(k=9, batch=7, index="faiss"))
     spread = PublishOptions(
         k=9, batch=7, index="faiss", engine="ray", workers=2, progress=lambda done, _: heard.append(done)

@@ -20,16 +20,6 @@ from tests.serving.publishing.published import SMALL, happened, rows_of, written
 from tests.trained import World
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return SqliteStore(tmp_path / "store.db")
-
-
-@pytest.fixture(scope="session")
-def run(world: World) -> Path:
-    return world.sasrec / "seed-0"
-
-
 def test_events_continue_histories_and_bring_new_users(run: Path, world: World, store: SqliteStore) -> None:
     store.append(happened(("u3", "i4"), ("new", "i5"), ("u3", "i6"), ("new", "i7"), ("a'; DROP TABLE rows", "i1")))
     release = publish(run, store, SMALL)
