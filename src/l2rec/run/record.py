@@ -24,6 +24,7 @@ from l2rec.run import examples
 from l2rec.run.facts import device_of
 from l2rec.serving.folder import Manifest, RunFolder, write_text, writing
 from l2rec.serving.recommender import Recommendation, Recommender
+from l2rec.serving.wishes import Wish
 from l2rec.types import Batch, Cases
 
 RESULTS = "results.json"
@@ -146,10 +147,11 @@ class Run:
         user_id: str | None = None,
         history: Sequence[str] | None = None,
         text: str | None = None,
-        k: int = 10,
+        k: int | None = None,
+        wish: Wish | None = None,
     ) -> list[Recommendation]:
         """Returns the best items for exactly one of a user, a history or a text; see `Recommender.recommend`."""
-        return self.recommender.recommend(user_id=user_id, history=history, text=text, k=k)
+        return self.recommender.recommend(user_id=user_id, history=history, text=text, k=k, wish=wish)
 
 
 def runs_in(path: Path) -> list[Run]:
