@@ -89,6 +89,8 @@ class Learner(Recommender):
         third: A floor whose scores stand beside the model's own; counted before the first step, no part of the loss.
             None where there is none.
         third_weight: Factor of its scores.
+        preparation: First epochs that prepare, e.g. on a loss without targets; nothing is validated after them, as the
+            weights cannot rank yet.
     """
 
     third: Counter | None
@@ -100,10 +102,20 @@ class Learner(Recommender):
         self.readings: dict[str, float] = {}
         self.third = None
         self.third_weight = 0.0
+        self.preparation = 0
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
         """Returns the loss of a batch with targets; a mean over the positions of `target_mask`."""
+
+    def begin(self, epoch: int) -> None:
+        """Called before the first batch of every epoch, for models that learn in stages.
+
+        A resume calls it only where the epoch had not begun, so what it changes must be in `state`.
+
+        Args:
+            epoch: Number of the pass, from 0.
+        """
 
     def state(self) -> dict[str, Tensor]:
         """Returns trainable parameters, persistent buffers and what `third` counted; frozen weights stay behind."""

@@ -55,10 +55,16 @@ class Course:
         """Returns whether the run has used up the time that it was given."""
         return settings.max_seconds is not None and self.seconds >= settings.max_seconds
 
-    def validates(self, settings: TrainingSettings, late: bool) -> bool:
-        """Returns whether the epoch that ends now is followed by a validation; the last one always is."""
+    def validates(self, settings: TrainingSettings, preparation: int, late: bool) -> bool:
+        """Returns whether the epoch that ends now is followed by a validation; the last one always is.
+
+        Args:
+            settings: How often, and how many epochs.
+            preparation: First epochs that are not validated.
+            late: Whether this epoch is the last for want of time.
+        """
         number = self.epoch + 1
-        return late or number % settings.evaluate_every == 0 or number == settings.epochs
+        return late or number == settings.epochs or (number > preparation and number % settings.evaluate_every == 0)
 
     def judge(self, metrics: dict[str, float]) -> bool:
         """Takes the metrics of a validation and returns whether they are the best so far."""

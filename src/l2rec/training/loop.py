@@ -54,7 +54,7 @@ def fit(model: Learner, train: Histories, settings: TrainingSettings, occasion: 
         while course.stopped is None:
             batches = batches_of(model, train, settings, setup, occasion.seed)
             steps = math.ceil(len(batches) / settings.accumulate)
-            model.train()
+            setup.begin(model, occasion.seed)
             while course.place < steps:
                 begun = time.perf_counter()
                 sow(occasion.seed, course.step, processes.rank, processes.device)
@@ -80,7 +80,7 @@ def fit(model: Learner, train: Histories, settings: TrainingSettings, occasion: 
                 if course.step % settings.checkpoint_every == 0 and course.place < steps:
                     setup.save(model)
             late = processes.from_first(course.late(settings))
-            if course.validates(settings, late):
+            if course.validates(settings, model.preparation, late):
                 metrics = processes.from_first(_validated(model, occasion) if processes.is_first else {})
                 course.seconds = time.perf_counter() - start
                 best = course.judge(metrics)

@@ -9,7 +9,7 @@ import torch
 
 from l2rec.config import TrainingSettings
 from l2rec.data.batches import TrainingBatches
-from l2rec.errors import RunError
+from l2rec.errors import RunError, SettingError
 from l2rec.models import _checkpoint
 from l2rec.models._base import Learner
 from l2rec.training.checkpoint import Checkpoints
@@ -18,6 +18,7 @@ from l2rec.training.occasion import Occasion
 from l2rec.training.optim import adamw
 from l2rec.training.processes import Processes
 from l2rec.training.runlog import refuse_trackers
+from l2rec.training.seeds import sow
 from l2rec.training.step import Step
 from l2rec.types import Histories
 
@@ -44,6 +45,13 @@ class Setup:
     checkpoints: Checkpoints
     course: Course
     facts: dict[str, Any]
+
+    def begin(self, model: Learner, seed: int) -> None:
+        """Tells the model of an epoch that has not begun yet, and makes it ready to learn."""
+        if not self.course.place:
+            sow(seed, self.course.step, self.processes.rank, self.processes.device)
+            model.begin(self.course.epoch)
+        model.train()
 
     def save(self, model: Learner) -> None:
         """Writes a checkpoint of this moment."""
@@ -75,10 +83,15 @@ def set_up(model: Learner, train: Histories, settings: TrainingSettings, occasio
     Raises:
         RunError: the folder holds a checkpoint and `resume` is not asked for; it is, and there is none, or one of other
             settings or data; the device is not to be had; nothing can be trained or there is nothing to train on.
-        SettingError: a tracker is unknown.
+        SettingError: a tracker is unknown, or no epoch is left after the model's preparation.
         MissingExtraError: a tracker's package is not installed.
     """
     refuse_trackers(settings.trackers)
+    if settings.epochs <= model.preparation:
+        raise SettingError(
+            f"training.epochs: {settings.epochs}: the model prepares for {model.preparation} epochs and ranks only "
+            f"after them. Set training.epochs above {model.preparation}."
+        )
     processes = Processes(occasion.device, occasion.folder, settings.trackers)
     facts = _facts(model, train, settings, occasion.seed, processes.size)
     checkpoints = Checkpoints(occasion.folder / "last")
