@@ -88,6 +88,47 @@ def test_what_is_kept_of_each_is_its_own_positions_in_order() -> None:
                 assert torch.equal(states[block], torch.cat([before[block], fresh], 1))
 
 
+def grown(own: Prefix, views: tuple[int, int], items: int) -> tuple[Prefix, torch.Tensor]:
+    """The prefix after a call that read positions of both views, and the first block's keys of it; between them one is missing."""
+    read = torch.randn(2, 2, 1, HEADS, sum(views), HEAD)
+    new = rows(views, 1)
+    there = torch.ones_like(new.mask)
+    there[0, views[0] - 1] = False
+    new = replace(new, mask=there)
+    past = Past([own])
+    for block in range(2):
+        past.cache.update(read[block, 0], read[block, 1], block)
+    [found] = kept(past.cache, past, past.before(new), 2) or []
+    more = (*own.items, items)
+    longer = replace(own, items=more, keys=found.keys, values=found.values, view=found.view, ground=found.ground)
+    return longer, read[0, 0, 0][:, there[0]]
+
+
+def test_what_grows_is_written_behind_what_was_there_and_copied_only_when_its_room_is_full() -> None:
+    own = prefix((4, 9), [0] * 30 + [1] * 10)
+    places, sizes, keys = set(), [], own.keys[0]
+    for item in range(6):
+        own, read = grown(own, (2, 1), item)
+        keys = torch.cat([keys, read], 1)
+        assert torch.equal(own.keys[0], keys)
+        assert own.view[-2:].tolist() == [0, 1]
+        places.add(own.keys[0].data_ptr())
+        sizes.append(own.size)
+    assert len(places) == 2
+    room = 4 * HEADS * HEAD * 4
+    assert sizes[0] == room * (42 + 42 // 8) + 8 * 42 + 4 * (1 + 2 * WIDTH)
+    assert sizes[1] - sizes[0] == 8 * 2
+
+
+def test_two_that_grow_from_one_do_not_write_over_each_other() -> None:
+    begun, _ = grown(prefix((4,), [0] * 40), (2, 1), 5)
+    before = begun.keys[0].clone()
+    (one, of_one), (other, of_other) = grown(begun, (2, 1), 6), grown(begun, (2, 1), 7)
+    assert torch.equal(begun.keys[0], before)
+    assert torch.equal(one.keys[0], torch.cat([before, of_one], 1))
+    assert torch.equal(other.keys[0], torch.cat([before, of_other], 1))
+
+
 @pytest.mark.parametrize(("blocks", "length"), [(3, 3), (2, 2), (2, 4)])
 def test_nothing_is_kept_where_a_block_kept_nothing_or_not_every_position(blocks: int, length: int) -> None:
     cache = empty()

@@ -53,7 +53,16 @@ def read_on(
         return vectors, [None] * len(histories)
     totals = _totals(network, batch) if past is None else _totals(network, batch) + past.totals
     return vectors, [
-        Prefix(tuple(history), attributes[n], own.keys, own.values, own.view, totals[n].clone(), vectors[n].clone())
+        Prefix(
+            tuple(history),
+            attributes[n],
+            own.keys,
+            own.values,
+            own.view,
+            totals[n].clone(),
+            vectors[n].clone(),
+            own.ground,
+        )
         for n, (history, own) in enumerate(zip(histories, read, strict=True))
     ]
 
