@@ -89,7 +89,7 @@ def test_what_is_kept_of_each_is_its_own_positions_in_order() -> None:
 
 
 def grown(own: Prefix, views: tuple[int, int], items: int) -> tuple[Prefix, torch.Tensor]:
-    """The prefix after a call that read positions of both views, and the first block's keys of it; between them one is missing."""
+    """The prefix after a call that read positions of both views, and the keys of its first block; one is missing."""
     read = torch.randn(2, 2, 1, HEADS, sum(views), HEAD)
     new = rows(views, 1)
     there = torch.ones_like(new.mask)
