@@ -133,6 +133,9 @@ def test_a_server_answers_over_http_and_ends_gracefully(address: str) -> None:
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(words, stderr=subprocess.PIPE, env=quiet) as process:
         try:
+            ready = json.loads(_answer(f"http://127.0.0.1:{port}/readyz", process))
+            assert ready["model"] in ("loading", "live")
+            assert json.loads(_answer(f"http://127.0.0.1:{port}/readyz?model=live", process))["model"] == "live"
             told = json.loads(_answer(f"http://127.0.0.1:{port}/v1/users/u5/recommendations?k=3", process))
             assert (told["source"], len(told["items"])) == ("cached", 3)
             event = {"event_id": "e", "user_id": "..%2F/ü", "item_id": "i3"}

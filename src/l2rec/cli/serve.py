@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from l2rec.cli.show import say, say_if_unpinned
 from l2rec.errors import MissingExtraError, StoreError
+
+if TYPE_CHECKING:
+    from l2rec.serving.process import ProcessSettings
 
 _PATIENCE = 30
 """Seconds that requests in flight get at the end."""
@@ -32,18 +35,19 @@ def serve(
         int, typer.Option(min=0, help="MiB a process for what the model has read of the latest users, to read only on.")
     ] = 512,
     max_k: Annotated[int, typer.Option("--max-k", min=1, help="Longest list that may be asked for.")] = 500,
+    access_log: Annotated[bool, typer.Option(help="Log every request to stderr, without query, body and key.")] = False,
 ) -> None:
     """Answer over HTTP from the current release of a store.
 
+    Lists made ahead are answered while the model is loaded: /readyz says which, /readyz?model=live waits for it.
     New releases, items and events are taken over while it runs. SIGTERM lets requests in flight end.
     """
     _bound_kernels()
-    _check(store, host)
-    import uvicorn
-
-    from l2rec.serving.process import NAME, ProcessSettings
+    from l2rec.serving.process import ProcessSettings, uncollected
     from l2rec.serving.wishes import Limits
 
+    with uncollected():
+        _check(store, host)
     settings = ProcessSettings(
         store=store,
         host=host,
@@ -52,17 +56,27 @@ def serve(
         most=max_queue,
         remembered=remember_mib * 2**20,
         threads=max(1, _cores() // workers),
+        access_log=access_log,
         limits=Limits(k=max_k),
     )
+    _run(settings, port, workers)
+
+
+def _run(settings: "ProcessSettings", port: int, workers: int) -> None:
+    """Answers until it is told to end."""
+    import uvicorn
+
+    from l2rec.serving.process import NAME
+
     os.environ[NAME] = settings.model_dump_json()
     with _counting_together(workers):
         uvicorn.run(
             "l2rec.serving.process:application",
             factory=True,
-            host=host,
+            host=settings.host,
             port=port,
             workers=workers,
-            access_log=False,
+            access_log=False,  # uvicorn's own would tell the query, which holds prompts
             server_header=False,
             timeout_graceful_shutdown=_PATIENCE,
         )
@@ -81,13 +95,13 @@ def _check(address: str, host: str) -> None:
             raise MissingExtraError(package, "serve")
     from l2rec.serving.access.guard import WARNING, guard
     from l2rec.serving.folder import RunFolder
-    from l2rec.serving.store.opening import open_store
+    from l2rec.serving.store.opening import open_store, shown
 
-    store = open_store(address)
+    store, told = open_store(address), shown(address)
     try:
         release = store.current()
         if release is None:
-            raise StoreError(f"--store {address}: no release. Publish a run first: l2rec publish RUN --store {address}")
+            raise StoreError(f"--store {told}: no release. Publish a run first: l2rec publish RUN --store {told}")
         is_open = guard(store, host).is_open
     finally:
         store.close()

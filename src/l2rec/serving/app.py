@@ -36,11 +36,13 @@ class ServeOptions:
         engine: How models are run.
         limits: What a caller may ask for at most.
         poll: Seconds between two looks for new releases and items.
+        early: Whether it starts to answer before the first model is alive: from lists made ahead, then what is popular.
     """
 
     engine: Engine = field(default_factory=Engine)
     limits: Limits = field(default_factory=Limits)
     poll: float = 0.2
+    early: bool = False
 
 
 def create_app(store: Store, options: ServeOptions | None = None, guard: Guard | None = None) -> FastAPI:
@@ -54,7 +56,7 @@ def create_app(store: Store, options: ServeOptions | None = None, guard: Guard |
         guard: Lets in; everybody where None.
     """
     options = options or ServeOptions()
-    stage = Stage(store, options.engine)
+    stage = Stage(store, options.engine, early=options.early)
     desk = Desk(stage)
     app = FastAPI(
         title="l2rec",
@@ -81,7 +83,7 @@ def _lifespan(stage: Stage, poll: float) -> Callable[[FastAPI], AbstractAsyncCon
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watch = Watch(stage, poll)
-        await watch.look()
+        await (watch.open() if stage.early else watch.look())
         task = asyncio.create_task(watch.go_on())
         yield
         task.cancel()

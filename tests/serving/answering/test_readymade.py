@@ -13,7 +13,7 @@ from l2rec.errors import SettingError
 from l2rec.serving.answering import readymade
 from l2rec.serving.answering.batching import BusyError, LateError
 from l2rec.serving.answering.desk import BUSY, FILLED, LATE, Desk
-from l2rec.serving.answering.edition import Edition, Engine, Listed
+from l2rec.serving.answering.edition import Engine, Listed, LiveEdition
 from l2rec.serving.answering.shelf import Shelf
 from l2rec.serving.answering.stage import Stage
 from l2rec.serving.model.live import Ask, Live
@@ -77,7 +77,7 @@ def late(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     async def asked(*_: object) -> Listed:
         raise error
 
-    monkeypatch.setattr(Edition, "ask", asked)
+    monkeypatch.setattr(LiveEdition, "ask", asked)
 
 
 def test_filters_look_at_every_item_once_and_beside_the_loop(

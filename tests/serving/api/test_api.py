@@ -161,7 +161,7 @@ def test_without_a_release_the_server_lives_but_is_not_ready(world: World, tmp_p
                 break
             threading.Event().wait(0.1)
         told = client.get("/readyz").json()
-        assert (told["model"], told["items"], told["store"]) == ("sasrec", 30, "up")
+        assert (told["name"], told["model"], told["items"], told["store"]) == ("sasrec", "live", 30, "up")
         assert listed(client, "/v1/users/u5/recommendations")["version"] == told["version"]
 
 

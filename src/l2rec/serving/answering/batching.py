@@ -21,6 +21,10 @@ class BusyError(L2RecError):
     """More is waiting than may wait; the same question may be answered a little later."""
 
 
+class ComingError(L2RecError):
+    """The model is not alive yet."""
+
+
 class LateError(L2RecError):
     """The deadline passed before the model came to the question."""
 

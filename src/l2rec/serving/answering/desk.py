@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from l2rec.errors import L2RecError, SettingError
-from l2rec.serving.answering.batching import BusyError, LateError, StoppedError
+from l2rec.serving.answering.batching import BusyError, ComingError, LateError, StoppedError
 from l2rec.serving.answering.edition import Edition, Listed, Question
 from l2rec.serving.answering.readymade import UNPLACED, age_of, filled, from_row, is_behind, masked, popular
 from l2rec.serving.answering.stage import NotReadyError, Stage
@@ -20,6 +20,7 @@ from l2rec.serving.records import Event, UserRow, UserState
 from l2rec.serving.wishes import Answer, Filters, Source, Wish
 
 _LOG = logging.getLogger(__name__)
+COMING = "the model is being loaded"
 LATE = "the model did not answer within the deadline"
 FAILED = "the model failed"
 BUSY = "too many questions waited for the model: items that were rewritten stand where they stood"
@@ -99,7 +100,7 @@ class Desk:
             NotReadyError: there is no release.
         """
         edition = self.stage.ready
-        width, numbers = edition.live.model.attribute_count, edition.shelf.numbers(history)
+        width, numbers = edition.width, edition.shelf.numbers(history)
         if attributes is not None and len(attributes) != width:
             raise SettingError(f"attributes: {len(attributes)} values: the run has {width}. Send that many, or none.")
         vector = _vector(attributes) if attributes else None
@@ -228,7 +229,7 @@ class Desk:
 
     def _heard(self, edition: Edition, person: Person) -> Person:
         """The same person; without words where the model cannot read."""
-        if person.ask.prompt is None or edition.live.can_read:
+        if person.ask.prompt is None or edition.can_read:
             return person
         return replace(person, ask=replace(person.ask, prompt=None), notes=(*person.notes, DEAF))
 
@@ -244,6 +245,8 @@ class Desk:
         question = Question(person.ask, wish.k, hidden, wish.filters, wish.diversity)
         try:
             return await edition.ask(question, wish.deadline), ""
+        except ComingError:
+            return None, COMING
         except LateError:
             return None, LATE
         except BusyError:

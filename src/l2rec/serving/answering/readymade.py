@@ -114,7 +114,7 @@ def is_behind(edition: Edition, row: UserRow) -> bool:
     shelf = edition.shelf
     if not shelf.rewritten:
         return False
-    read = row.history[-edition.live.model.settings.history :].tolist()
+    read = row.history[-edition.window :].tolist()
     if not read:  # somebody without a history is shown what the average of all items is like
         return True
     return not (shelf.rewritten.isdisjoint(read) and shelf.unplaced.isdisjoint(row.numbers.tolist()))

@@ -4,9 +4,10 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 
-from l2rec.errors import StoreError
+from l2rec.errors import StoreDownError, StoreError
 from l2rec.serving.answering.batching import StoppedError
-from l2rec.serving.answering.edition import Edition, Engine
+from l2rec.serving.answering.draft import Draft
+from l2rec.serving.answering.edition import Edition, Engine, LiveEdition
 from l2rec.serving.answering.memory import Memory
 from l2rec.serving.answering.readymade import age_of
 from l2rec.serving.metrics import Metrics, Reading
@@ -19,30 +20,34 @@ class NotReadyError(StoreError):
 
 
 class Stage:
-    """Holds the current release of a store, alive.
+    """Holds the current release of a store, alive; before the first is, its lists made ahead where `early` is set.
 
     Attributes:
         store: Where releases, rows, events and items lie.
         metrics: What is counted.
         engine: How models are run.
         edition: The release that is served; None before the first.
+        early: Whether the first release is served while its model is brought to life.
         memory: What the store says of users, and said last.
     """
 
-    def __init__(self, store: Store, engine: Engine | None = None, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, store: Store, engine: Engine | None = None, metrics: Metrics | None = None, *, early: bool = False
+    ) -> None:
         """Notes where releases come from; `refresh` brings the first to life.
 
         Args:
             store: The store.
             engine: How models are run.
             metrics: What is counted.
+            early: See the class.
         """
-        self.store = store
+        self.store, self.early = store, early
         self.metrics = metrics or Metrics()
         self.engine = replace(engine or Engine(), sizes=self.metrics.batches.observe)
         self.edition: Edition | None = None
         self.memory = Memory(store)
-        self._turn, self._order = asyncio.Lock(), asyncio.Lock()
+        self._turn, self._order, self._failed = asyncio.Lock(), asyncio.Lock(), ""
         self.metrics.watch(self._reading)
 
     @property
@@ -86,7 +91,8 @@ class Stage:
         """Takes over a new release, where the store has one.
 
         The new model is brought to life in a thread beside the old one, which answers and hears of items until it is
-        replaced; the new one has heard of all of them before its first answer.
+        replaced; the new one has heard of all of them before its first answer. Where there is no old one and `early`
+        is set, the release itself is served without its model meanwhile, unless it could not be loaded before.
 
         Raises:
             StoreDownError: the store cannot be read.
@@ -94,10 +100,10 @@ class Stage:
         """
         async with self._turn:
             release = await asyncio.to_thread(self.store.current)
-            old = self.edition
-            if release is None or (old is not None and old.release.version == release.version):
+            served = self.edition
+            if release is None or (served is not None and served.is_live and served.release.version == release.version):
                 return
-            new = await asyncio.to_thread(self._loaded, release)
+            new, old = await self._brought(release), self.edition
             try:
                 await new.catch_up(self.store.items)  # what came while it was loaded, which may be much
                 async with self._order:
@@ -111,6 +117,18 @@ class Stage:
             if old is not None:
                 old.close()
 
+    async def open(self) -> None:
+        """Serves the store's release without its model, where there is one, none is served, and `early` is set.
+
+        Raises:
+            StoreDownError: the store cannot be read.
+            L2RecError: the release's run cannot be read.
+        """
+        async with self._turn:
+            release = await asyncio.to_thread(self.store.current)
+            if release is not None:
+                await self._open(release)
+
     async def put(self, item: LiveItem) -> bool:
         """Stores a change of an item and takes it over; returns whether the item can be recommended now.
 
@@ -121,7 +139,7 @@ class Stage:
         edition = self.edition
         with suppress(StoppedError):  # the server ends; the change is stored
             edition = await self._catch_up()
-        if edition is None:
+        if edition is None or not edition.is_live:
             return False
         number = edition.shelf.number(item.item_id)
         return number is not None and number not in edition.shelf.deleted
@@ -153,16 +171,34 @@ class Stage:
             return ""
         return version
 
-    def _loaded(self, release: Release) -> Edition:
+    async def _open(self, release: Release) -> None:
+        if self.early and self.edition is None and release.version != self._failed:
+            self.edition = await asyncio.to_thread(lambda: Draft.open(release, self.store.items()))
+
+    async def _brought(self, release: Release) -> LiveEdition:
+        """A release that was brought to life; where that fails, it is not served without its model either."""
         try:
-            return Edition.load(release, self.store.items(), self.engine)
-        except Exception:
+            await self._open(release)
+            return await asyncio.to_thread(self._loaded, release)
+        except Exception as error:
             self.metrics.reloads.labels("failed").inc()
+            if not isinstance(error, StoreDownError):
+                self._failed = release.version
+                if self.edition is not None and not self.edition.is_live:
+                    self.edition.close()
+                    self.edition = None
             raise
+
+    def _loaded(self, release: Release) -> LiveEdition:
+        served = self.edition
+        known = served.folder if served is not None and served.release.version == release.version else None
+        return Edition.load(release, self.store.items(), self.engine, known)
 
     def _reading(self) -> Reading:
         edition = self.edition
         if edition is None:
             return Reading()
+        if not isinstance(edition, LiveEdition):
+            return Reading(age=age_of(edition.release))
         prefixes = edition.live.prefixes
         return Reading(float(len(edition.batcher)), age_of(edition.release), float(prefixes.size), prefixes.counts)

@@ -33,6 +33,11 @@ class Watch:
         """Looks for ever, for items and for releases side by side."""
         await asyncio.gather(self._go_on_with_items(), self._go_on_with_releases())
 
+    async def open(self) -> None:
+        """Has the store's release served before its model is alive; the look for it follows at once."""
+        await self._tried("release", self._stage.open)
+        self.pause = 0.0
+
     async def look(self) -> None:
         """Looks once for both; a failure is logged when it is a new one, and stops neither."""
         await self.look_for_items()
@@ -45,7 +50,7 @@ class Watch:
     async def look_for_a_release(self) -> None:
         """Takes over a new release; one that cannot be loaded is tried less and less."""
         loaded = await self._tried("release", self._stage.take_over)
-        self.pause = self._poll if loaded else min(_LONGEST, 2 * self.pause)
+        self.pause = self._poll if loaded else min(_LONGEST, max(self._poll, 2 * self.pause))
 
     async def _go_on_with_items(self) -> None:
         while True:

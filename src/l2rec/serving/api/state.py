@@ -1,12 +1,13 @@
 """How the server is: alive, ready, and what it counts."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from l2rec.config import Settings
+from l2rec.serving.answering.batching import ComingError
 from l2rec.serving.answering.desk import Desk
 from l2rec.serving.api.faults import Fault
 
@@ -23,8 +24,10 @@ class Ready(Settings):
 
     version: str
     """The release."""
-    model: str
-    """Its model."""
+    name: str
+    """Its model's name."""
+    model: Literal["loading", "live"]
+    """`live`, or `loading` where lists made ahead and popular ones are answered, and nothing that needs the model."""
     items: int
     """Items of the catalogue, those that came later included."""
     store: str
@@ -44,14 +47,17 @@ class State:
         """Whether the process answers."""
         return Alive(status="ok")
 
-    async def readyz(self) -> Ready:
-        """Whether a release is loaded, so that lists can be answered."""
+    async def readyz(self, model: Literal["live"] | None = None) -> Ready:
+        """Whether lists can be answered; with `model=live`, whether the model answers them."""
         edition = self.desk.stage.ready
+        if model is not None and not edition.is_live:
+            raise ComingError("the model is being loaded; lists made ahead are answered meanwhile.")
         up = await asyncio.to_thread(self.desk.stage.is_store_up)
         release = edition.release
         return Ready(
             version=release.version,
-            model=release.model,
+            name=release.model,
+            model="live" if edition.is_live else "loading",
             items=edition.shelf.count,
             store="up" if up else "down",
             rows="gone" if self.desk.stage.is_gone else "kept",

@@ -88,13 +88,17 @@ class Live:
         self._facts: Facts | None = None
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> "Live":
-        """Returns a run folder's run, alive.
+    def load(cls, run: str | Path | RunFolder, device: str = "cpu") -> "Live":
+        """Returns a run, alive.
+
+        Args:
+            run: The run folder, or where it lies.
+            device: Where it computes.
 
         Raises:
             RunError: the folder holds no finished run, or its files were changed.
         """
-        return cls(*loaded(path, device))
+        return cls(*loaded(run, device))
 
     @torch.no_grad()
     def scores(self, asks: Sequence[Ask]) -> Float[Tensor, "B N"]:

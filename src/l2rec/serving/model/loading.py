@@ -13,13 +13,13 @@ Loaded = tuple[RunFolder, Items, Ids, Recommender, torch.device]
 """The run, its items, their outside ids, its trained model, and where that computes."""
 
 
-def loaded(path: str | Path, device: str = "cpu") -> Loaded:
-    """Returns the run of a folder with its model.
+def loaded(run: str | Path | RunFolder, device: str = "cpu") -> Loaded:
+    """Returns a run, given as its folder or where that lies, with its model.
 
     Raises:
         RunError: the folder holds no finished run, or its files were changed.
     """
-    folder = RunFolder.open(Path(path))
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(Path(run))
     folder.refuse_unfinished()
     items, item_ids = folder.catalogue()
     where = torch.device(device)

@@ -69,7 +69,7 @@ class Explorer:
             "offered": shelf.offered,
             "found": shelf.found(question.find),
             "limits": self.limits,
-            "can_read": edition.live.can_read,
+            "can_read": edition.can_read,
             "past": None,
             "users": [],
         }
@@ -132,7 +132,7 @@ class Explorer:
         did = [] if row is None else [shelf.id(number) for number in row.history.tolist()]
         did += [event.item_id for event in state.events if shelf.number(event.item_id) is not None]
         did = [item_id for item_id in did if item_id not in question.dropped] + list(question.added)
-        numbers = shelf.numbers(did)[-edition.live.model.settings.history :]
+        numbers = shelf.numbers(did)[-edition.window :]
         attributes = None if row is None or not len(row.attributes) else np.array(row.attributes)
         items = tuple(item_of(shelf, number) for number in reversed(numbers))
         return Past(row is not None or bool(state.events), tuple(did), items, attributes, notes)
@@ -141,7 +141,7 @@ class Explorer:
         """Why the list is so, or in a sentence why that is not known; nothing where it was not asked."""
         if not question.why or not answer.numbers:
             return None, ""
-        prompt = question.wish.prompt if edition.live.can_read else None
+        prompt = question.wish.prompt if edition.can_read else None
         ask = Ask(edition.shelf.numbers(past.ids), past.attributes, prompt)
         if not ask.history and prompt is None:
             return None, "Without a history and without words there is nothing to explain: the list is what is popular."

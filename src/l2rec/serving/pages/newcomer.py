@@ -63,8 +63,8 @@ class Newcomer:
         told = given(request.scope["query_string"])
         question = asked(told, self.limits)
         edition = self.desk.stage.ready
-        traits = traits_of(edition.live.folder.manifest)
-        said = spoken(told, traits, edition.live.model.attribute_count)
+        traits = traits_of(edition.folder.manifest)
+        said = spoken(told, traits, edition.width)
         answer = await self.desk.for_ask((), None, said.vector, question.wish)
         places = [
             (item_of(edition.shelf, number), score, None)
@@ -75,7 +75,7 @@ class Newcomer:
             "question": question,
             "offered": lookup(edition).offered,
             "limits": self.limits,
-            "can_read": edition.live.can_read,
+            "can_read": edition.can_read,
             "traits": traits,
             "said": said,
             "answer": answer,

@@ -79,7 +79,7 @@ class Service:
         store, shelf = self.desk.stage.store, edition.shelf
         try:
             events = store.events(max(0, store.last_event() - EVENTS), EVENTS)
-            trained = edition.live.folder.catalogue()[0].counts.numpy()
+            trained = edition.folder.catalogue()[0].counts.numpy()
         except L2RecError:
             return None
         counts = np.zeros(shelf.count, dtype=np.int64)

@@ -30,7 +30,7 @@ def open_store(url: str) -> Store:
         return SqliteStore(Path(url.removeprefix(_SQLITE)))
     if url.startswith(_REDIS):
         return _redis(url)
-    kind = url.split("://", 1)[0] if "://" in url else url
+    kind = url.split(":", 1)[0]  # what follows may hold a password
     raise StoreError(f"--store {kind}: no such kind of store. Write sqlite:///PATH or redis://HOST:PORT/DB.")
 
 
