@@ -19,6 +19,7 @@ from l2rec.serving.api.events import Events
 from l2rec.serving.api.explanations import Explanations
 from l2rec.serving.api.items import ItemRoutes
 from l2rec.serving.api.state import State
+from l2rec.serving.api.straight import Straight
 from l2rec.serving.api.users import Lists
 from l2rec.serving.doorway import Doorway
 from l2rec.serving.store.contract import Store
@@ -69,10 +70,12 @@ def create_app(store: Store, options: ServeOptions | None = None, guard: Guard |
     app.state.desk, app.state.options = desk, options
     faults.install(app)
     limits = options.limits
-    families = (Lists(desk, limits), Explanations(desk, limits), Events(desk, limits), ItemRoutes(desk, limits))
+    lists = Lists(desk, limits)
+    families = (lists, Explanations(desk, limits), Events(desk, limits), ItemRoutes(desk, limits))
     for family in (*families, State(desk)):
         app.router.routes.extend(family.router().routes)  # included routers are asked one after the other, slowly
     pages.install(app, desk, limits)
+    app.add_middleware(Straight, told=lists.told)
     if guard is not None:
         app.add_middleware(guard)
     app.add_middleware(Doorway, metrics=desk.metrics)

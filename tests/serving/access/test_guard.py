@@ -21,7 +21,7 @@ def test_a_key_opens_what_it_is_for_and_nothing_else(client: TestClient, keys: d
     asks = {
         "read": [("GET", "/v1/users/u/recommendations"), ("POST", "/v1/recommendations"), ("GET", "/openapi.json")],
         "write": [("POST", "/v1/events"), ("PUT", "/v1/items/i"), ("DELETE", "/v1/items/i")],
-        "admin": [("GET", "/metrics")],
+        "admin": [("GET", "/metrics"), ("GET", "/service")],
     }
     for scope, key in keys.items():
         for needed, requests in asks.items():

@@ -12,6 +12,7 @@ from l2rec.errors import StoreDownError
 from l2rec.serving.answering.memory import DOWN, GONE, Memory
 from l2rec.serving.records import Event, UserRow, UserState
 from l2rec.serving.store.sqlite import SqliteStore
+from tests.serving.store.stores import event, publish
 
 
 def row(number: int, upto: int = 0, length: int = 1) -> UserRow:
@@ -29,6 +30,9 @@ class Far(SqliteStore):
         state = self.says(version, user_id)
         time.sleep(self.seconds)
         return state
+
+    def moment(self) -> object | None:
+        return None
 
     says: Callable[[str, str], UserState]
 
@@ -168,5 +172,119 @@ def test_a_row_that_is_gone_from_the_store_is_remembered(store: Far) -> None:
         memory.gone = "1"
         assert (await memory.user("1", "another"))[1] == GONE
         assert (await memory.user("2", "another"))[1] == ""
+
+    asyncio.run(story())
+
+
+class Counting(SqliteStore):
+    """A store that counts how often a user is read."""
+
+    asked = 0
+
+    def user(self, version: str, user_id: str) -> UserState:
+        self.asked += 1
+        return super().user(version, user_id)
+
+
+@pytest.fixture
+def counting(tmp_path: Path) -> Counting:
+    store = Counting(tmp_path / "store.sqlite")
+    publish(store, "a", ["u", "v"], 1)
+    return store
+
+
+def test_a_user_is_read_again_only_when_something_was_written(counting: Counting) -> None:
+    other = SqliteStore(counting._file.path)
+
+    async def story() -> None:
+        memory = Memory(counting)
+        for writer, number in ((counting, 1), (other, 2)):
+            for _ in range(3):
+                state, note = await memory.user("a", "u")
+                assert (first(state), len(state.events), note) == (1, number - 1, "")
+                await asyncio.sleep(0)
+            assert counting.asked == number
+            await asyncio.to_thread(writer.append, [event(str(number))])
+        assert [one.event_id for one in (await memory.user("a", "u"))[0].events] == ["1", "2"]
+        await asyncio.to_thread(publish, other, "b", ["v"], 7)
+        await asyncio.to_thread(other.drop, "a")
+        assert (await memory.user("a", "u"))[1] == GONE
+        assert first((await memory.user("b", "v"))[0]) == 7
+
+    asyncio.run(story())
+    other.close()
+
+
+def test_what_was_acknowledged_is_heard_by_whoever_asks_afterwards_while_others_ask(counting: Counting) -> None:
+    other = SqliteStore(counting._file.path)
+    memory, acknowledged = Memory(counting), 0
+
+    async def ask(until: float) -> int:
+        asked = 0
+        while time.monotonic() < until:
+            known = acknowledged
+            await asyncio.create_task(late(known))
+            asked += 1
+        return asked
+
+    async def late(known: int) -> None:
+        state, note = await memory.user("a", "u")
+        assert (len(state.events) >= known, note) == (True, "")
+
+    async def report(until: float) -> None:
+        nonlocal acknowledged
+        while time.monotonic() < until:
+            await asyncio.to_thread(other.append, [event(f"e{acknowledged}")])
+            acknowledged += 1
+            await asyncio.sleep(0.001)
+
+    async def story() -> None:
+        until = time.monotonic() + 1
+        counts = await asyncio.gather(*(ask(until) for _ in range(8)), report(until))
+        assert acknowledged > 9
+        assert sum(count or 0 for count in counts) > 2 * counting.asked
+
+    asyncio.run(story())
+    other.close()
+
+
+def test_while_the_store_is_down_nothing_that_was_read_is_taken_for_the_truth(counting: Counting) -> None:
+    path = counting._file.path
+    away = path.with_suffix(".away")
+
+    async def story() -> None:
+        memory = Memory(counting)
+        await memory.user("a", "u")
+        await asyncio.sleep(0)
+        path.rename(away)
+        state, note = await memory.user("a", "u")
+        assert (first(state), note) == (1, DOWN)
+        away.rename(path)
+        assert (await memory.user("a", "u"))[1] == ""
+
+    asyncio.run(story())
+
+
+def test_a_slow_disk_holds_up_the_others_once_a_second_at_most(tmp_path: Path) -> None:
+    near = Near(tmp_path / "store.sqlite")
+    near.says, near.seconds = by_version, 0.1
+
+    async def story() -> None:
+        memory, stops = Memory(near), 0.0
+
+        async def watch() -> None:
+            nonlocal stops
+            while True:
+                began = time.monotonic()
+                await asyncio.sleep(0)
+                stops += max(0.0, time.monotonic() - began - 0.05)
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(0)
+        for _ in range(5):
+            state, note = await memory.user("1", "u", 0.01)
+            assert (first(state), note) == (1, "")
+        watching.cancel()
+        assert 0.02 < stops < 0.2
 
     asyncio.run(story())

@@ -24,6 +24,31 @@ def test_a_user_has_the_row_and_the_events_that_it_has_not_heard_of(store: Store
     assert [e.number for e in store.user("no such version", "u").events] == [1, 2, 4]
 
 
+def test_a_moment_is_another_one_after_every_change_of_whomever(url: str, store: Store) -> None:
+    other = open_store(url)
+    publish(store, "a", ["u"], 1)
+    before = store.moment()
+    assert store.moment() == before
+    if before is None:  # says nothing
+        return
+    seen = [before]
+    for change in (
+        lambda who: who.append([event(str(len(seen)))]),
+        lambda who: who.put_items([LiveItem(item_id=str(len(seen)))]),
+        lambda who: publish(who, f"b{len(seen)}", ["u"], 2),
+        lambda who: who.rollback(),
+        lambda who: who.drop(who.releases()[0].version),
+    ):
+        for who in (store, other):
+            change(who)
+            store.user("a", "u")
+            now = store.moment()
+            assert now not in seen
+            assert store.moment() == now
+            seen.append(now)
+    other.close()
+
+
 def test_many_events_of_one_user_come_in_order(store: Store) -> None:
     publish(store, "a", ["u"], 1, upto=10)
     store.append([event(str(n), "u" if n % 3 else "v", str(n)) for n in range(1, 901)])

@@ -114,7 +114,7 @@ def test_a_lost_file_is_down_until_it_is_back_and_never_made_anew(store: SqliteS
     store.close()
     away = path.with_suffix(".away")
     shutil.move(path, away)
-    for call in (store.ping, store.last_event, lambda: store.append([event("a")])):
+    for call in (store.ping, store.last_event, store.moment, lambda: store.append([event("a")])):
         with pytest.raises(StoreDownError, match=r"store.db: No such file or directory. Put the file back."):
             call()
     assert not path.exists()
@@ -129,9 +129,11 @@ def test_a_backup_in_the_files_place_is_read_at_once(store: SqliteStore, path: P
     copy.close()
     now.close()
     store.append([event("lost")])
+    before = store.moment()
     for journal in path.parent.glob("store.db-*"):
         journal.unlink()
     os.replace(backup, path)
+    assert store.moment() != before
     assert [e.event_id for e in store.events()] == ["first"]
     assert store.append([event("new")]) == [True]
 

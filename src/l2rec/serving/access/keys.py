@@ -9,6 +9,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from l2rec.errors import L2RecError, SettingError, StoreDownError
 from l2rec.serving.records import Key
@@ -18,12 +19,15 @@ SCOPES = ("read", "write", "admin")
 """What a key may be for; none includes another, so that a key for metrics reads no list."""
 OPEN = frozenset({"/healthz", "/readyz", "/login", "/logout", "/favicon.ico"})
 OPEN_BELOW = ("/static/",)
-ADMIN = frozenset({"/metrics"})
+ADMIN = frozenset({"/metrics", "/service"})
+"""What tells of everybody's traffic."""
 READING_POSTS = frozenset({"/v1/recommendations"})
 """Paths whose POST asks and stores nothing."""
 FRESH, STALE = 0.4, 0.8
 """Seconds after which the keys are read again, and after which a request waits for that."""
 NAME_LENGTH = 64
+_HOST = 253
+"""Characters of the longest name of a host in the Internet, without brackets and port."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -97,6 +101,11 @@ def scope_of(method: str, path: str) -> str | None:
 
 def is_loopback(host: str) -> bool:
     """Returns whether an address, or a Host header with its port, is of this machine alone."""
+    return len(host) <= _HOST + 8 and _is_loopback(host)
+
+
+@lru_cache(256)
+def _is_loopback(host: str) -> bool:
     name = host[1:].partition("]")[0] if host.startswith("[") else host
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -1,16 +1,15 @@
 """Lists: of a user, and of a history, words or attributes that come with the question."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from l2rec.serving.answering.desk import Desk
 from l2rec.serving.api.asking import List, Reader, WishBody, parameters, path_id
 from l2rec.serving.api.faults import faults
+from l2rec.serving.api.straight import PATH
+from l2rec.serving.model.traits import check_attributes
 from l2rec.serving.wishes import Limits, check_ids, check_text
 
 
@@ -21,28 +20,9 @@ class AskBody(WishBody):
     """Item ids, oldest first; unknown ones are left out."""
     text: str | None = None
     """What is wanted, in words."""
-    attributes: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
-    """The user's attribute vector, as long as the run's."""
-
-
-class Straight:
-    """An endpoint that answers with JSON past what a framework does for a route, which is half of the time.
-
-    Attributes:
-        path: The route's path, by which its requests are counted.
-    """
-
-    def __init__(self, path: str, told: Callable[[Scope], Awaitable[bytes]]) -> None:
-        """Keeps what answers."""
-        self.path, self._told = path, told
-
-    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        """Answers one request; complaints become faults further out."""
-        scope["route"] = self
-        body = await self._told(scope)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    attributes: list[Annotated[float, Field(allow_inf_nan=False)]] | dict[str, str | list[str]] | None = None
+    """The user's attribute vector, as long as the run's; or values by name, such as `{"genre": "Horror"}`. Without a
+    history a model that reads text is steered by their words."""
 
 
 class Lists:
@@ -55,13 +35,17 @@ class Lists:
 
     async def of_user(self, request: Request) -> Response:
         """The list of a user, known or not; whatever was acknowledged before has been heard."""
-        return Response(await self.told(request.scope), media_type="application/json")
+        told = await self.told(request.path_params["id"], request.scope["query_string"])
+        return Response(told, media_type="application/json")
 
-    async def told(self, scope: Scope) -> bytes:
-        """Returns the list that a request for a user's list asks for, as JSON."""
-        user_id = scope["path_params"]["id"]
+    async def told(self, user_id: str, query: bytes) -> bytes:
+        """Returns the list of a user that a query string asks for, as JSON.
+
+        Raises:
+            L2RecError: the id or the query is none, or there is no list just now.
+        """
         check_ids("user id", (user_id,), 1, self.limits)
-        answer = await self.desk.for_user(user_id, self._reader.wish(scope["query_string"]))
+        answer = await self.desk.for_user(user_id, self._reader.wish(query))
         return answer.to_json()
 
     async def of_question(self, body: AskBody) -> Response:
@@ -70,17 +54,16 @@ class Lists:
         check_ids("history", body.history, self.limits.history, self.limits)
         if body.text is not None:
             check_text("text", body.text, self.limits)
+        if isinstance(body.attributes, dict):
+            check_attributes(body.attributes, self.limits)
         answer = await self.desk.for_ask(body.history, body.text, body.attributes, wish)
         return Response(answer.to_json(), media_type="application/json")
 
     def router(self) -> APIRouter:
         """Returns the routes."""
         router = APIRouter(tags=["lists"])
-        # The first route answers; the second, which is never reached, describes it.
-        path = "/v1/users/{id:path}/recommendations"
-        router.routes.append(Route(path, Straight(path, self.told), methods=["GET"]))
         router.add_api_route(
-            path,
+            PATH,  # `Straight` stands before it and answers most
             self.of_user,
             methods=["GET"],
             response_model=List,

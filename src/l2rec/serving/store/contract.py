@@ -94,6 +94,17 @@ class Store(ABC):
         reported up to `upto`; an event between the two is in neither until the next release.
         """
 
+    def moment(self) -> object | None:
+        """Returns what equals a later answer only where no process has changed anything between the two.
+
+        It lets a reader keep what it read, for as long as that is the truth. None, which says nothing, where it cannot
+        be told much sooner than a user is read.
+
+        Raises:
+            StoreDownError: the store cannot be read.
+        """
+        return None
+
     @abstractmethod
     def user_ids(self, version: str, prefix: str, limit: int) -> list[str]:
         """Returns ids of users that have a row and begin with `prefix`, in order of the id, at most `limit`."""

@@ -1,5 +1,6 @@
 """An SQLite file that threads and processes share: its connections, its transactions, and what goes wrong with it."""
 
+import itertools
 import os
 import sqlite3
 import threading
@@ -26,6 +27,7 @@ _REMEDIES = {
 }
 
 _Stamp = tuple[int, int]
+_turns = itertools.count()
 
 
 class SqliteFile:
@@ -51,10 +53,12 @@ class SqliteFile:
         self._tables = tables
         self._patience = patience
         self._free: deque[tuple[_Stamp, sqlite3.Connection]] = deque()
+        self._watch: tuple[_Stamp, sqlite3.Connection, int] | None = None
         self._stamp: _Stamp | None = None
         self._pid = os.getpid()
         self._opening = threading.Lock()
         self._writing = threading.Lock()
+        self._watching = threading.Lock()
 
     def read(self, question: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Returns the rows of one question, all from one moment.
@@ -70,6 +74,27 @@ class SqliteFile:
             raise self._down(error) from error
         self._free.append((stamp, connection))
         return rows
+
+    def moment(self) -> tuple[int, int]:
+        """Returns what equals a later answer only where no connection of any process changed the file between the two.
+
+        SQLite counts, for each connection, the changes of all others; one that never writes is told of every change.
+
+        Raises:
+            StoreDownError: the file cannot be read.
+        """
+        self._leave_a_parent()
+        with self._watching:
+            watch, now = self._watch, self._present()
+            if watch is None or watch[0] != now:
+                self._unwatch()
+                watch = self._watch = (*self._open(), next(_turns))
+            try:
+                [(count,)] = watch[1].execute("PRAGMA data_version")
+            except sqlite3.Error as error:
+                self._unwatch()
+                raise self._down(error) from error
+            return watch[2], count
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -98,17 +123,14 @@ class SqliteFile:
 
     def close(self) -> None:
         """Closes every connection that nobody uses."""
+        with self._watching:
+            self._unwatch()
         while self._free:
             self._free.pop()[1].close()
 
     def _take(self) -> tuple[_Stamp, sqlite3.Connection]:
         self._leave_a_parent()
-        try:
-            now = _stamp_of(self.path)
-        except OSError as error:
-            if self._stamp is not None:
-                raise StoreDownError(f"{self.path}: {error.strerror}. Put the file back.") from error
-            now = None
+        now = self._present()
         while now is not None:
             try:
                 stamp, connection = self._free.pop()
@@ -119,12 +141,26 @@ class SqliteFile:
             connection.close()
         return self._open()
 
+    def _present(self) -> _Stamp | None:
+        """The file that lies there now; None where it was never seen."""
+        try:
+            return _stamp_of(self.path)
+        except OSError as error:
+            if self._stamp is not None:
+                raise StoreDownError(f"{self.path}: {error.strerror}. Put the file back.") from error
+            return None
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch[1].close()
+            self._watch = None
+
     def _leave_a_parent(self) -> None:
         """After a fork, leaves the parent's connections open and unused: SQLite forbids even to close them here."""
         if self._pid != os.getpid():
-            _of_the_parent.append(self._free)
-            self._free, self._pid = deque(), os.getpid()
-            self._opening, self._writing = threading.Lock(), threading.Lock()
+            _of_the_parent.extend((self._free, self._watch))
+            self._free, self._watch, self._pid = deque(), None, os.getpid()
+            self._opening, self._writing, self._watching = threading.Lock(), threading.Lock(), threading.Lock()
 
     def _open(self) -> tuple[_Stamp, sqlite3.Connection]:
         mode = "rwc" if self._stamp is None else "rw"

@@ -141,6 +141,10 @@ class SqliteStore(Store):
         events.sort(key=lambda event: event.number)
         return UserState(row, tuple(events))
 
+    def moment(self) -> object:
+        """See the base class: a number in memory that all processes share, for a fifth of the time of a read."""
+        return self._file.moment()
+
     def user_ids(self, version: str, prefix: str, limit: int) -> list[str]:
         """See the base class."""
         found = self._file.read(
