@@ -56,7 +56,7 @@ def service(store: str) -> Program:
     """Returns `l2rec serve` on a free port."""
     port = free_port()
     words = [sys.executable, "-m", "l2rec", "serve", "--store", store, "--port", str(port)]
-    return Program(words, port, lambda: Caller(port).ask("GET", "/readyz")[0] == 200)
+    return Program(words, port, lambda: Caller(port).ask("GET", "/readyz?model=live")[0] == 200)
 
 
 def redis(folder: Path) -> Program:

@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import statistics
@@ -37,6 +38,8 @@ from serve_worlds import command, few, million, trained
 
 HERE = Path(__file__).resolve().parent
 EMPTY = "bench_empty:app"
+LIVE = "/readyz?model=live"
+"""Answers 200 when the model does, not lists made ahead alone."""
 HISTORY, PEOPLE, CONNECTIONS = 50, 100, 32
 Found = dict[str, object]
 
@@ -53,7 +56,7 @@ def main() -> None:
         found["cores"] = os.cpu_count()
         parts = options.only.split(",")
         if "start" in parts:
-            found["start"] = started(store, options.rounds, "the sample", 3)
+            found["start"] = started(store, options.rounds, "the sample", 3, options.workers)
         if "cached" in parts:
             found["cached"] = cached(store, run, options.rounds, options.seconds)
         if "fresh" in parts:
@@ -72,6 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, default=1, help="server processes whose start is measured")
     parser.add_argument("--only", default="start,cached,fresh,million")
     return parser.parse_args()
 
@@ -106,15 +110,32 @@ def answers(port: int, path: str) -> bool:
         return False
 
 
-def started(store: str, rounds: int, what: str, bar: float) -> Found:
-    """Prints and returns the seconds from the command to the first 200 of /readyz."""
-    seconds = []
+def started(store: str, rounds: int, what: str, bar: float, workers: int = 1) -> Found:
+    """Prints and returns the seconds from the command until lists made ahead are answered, and until the model is live.
+
+    The bar is on the first, /readyz; the second is /readyz?model=live. CPU seconds are those of the server until then.
+    """
+    ready, live, cpu = [], [], []
     for _ in range(rounds):
-        with served("l2rec", "serve", "--store", store, probe="/readyz") as (_, took):
-            seconds.append(took)
-    middle = statistics.median(seconds)
-    print(f"start to ready, {what}: {middle:.2f} s (bar {bar} s), {min(seconds):.2f} to {max(seconds):.2f}")
-    return {"median": middle, "lowest": min(seconds), "highest": max(seconds), "bar": bar}
+        before = cpu_seconds()
+        began = time.perf_counter()
+        with served("l2rec", "serve", "--store", store, "--workers", str(workers), probe="/readyz") as (port, took):
+            ready.append(took)
+            while not answers(port, LIVE):
+                time.sleep(0.01)
+            live.append(time.perf_counter() - began)
+        cpu.append(cpu_seconds() - before)
+    found = {"ready": {**spread(ready), "bar": bar}, "model live": spread(live), "CPU": spread(cpu)}
+    for name, told in found.items():
+        limit = f" (bar {bar} s)" if "bar" in told else ""
+        print(f"start, {what}, {name}: {told['median']:.2f} s{limit}, {told['lowest']:.2f} to {told['highest']:.2f}")
+    return {**found, "workers": workers}
+
+
+def cpu_seconds() -> float:
+    """Returns the CPU seconds of the processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def cached(store: str, run: Path, rounds: int, seconds: float) -> Found:
@@ -122,7 +143,7 @@ def cached(store: str, run: Path, rounds: int, seconds: float) -> Found:
     users = itertools.cycle(published(run))
     empty_word = ("uvicorn", EMPTY, "--log-level", "warning", "--no-access-log", "--no-server-header")
     with (
-        served("l2rec", "serve", "--store", store, probe="/readyz") as (ours, _),
+        served("l2rec", "serve", "--store", store, probe=LIVE) as (ours, _),
         served(*empty_word, probe="/") as (empty, _),
     ):
         asks = {ours: lambda: [get(f"/v1/users/{next(users)}/recommendations")], empty: lambda: [get("/")]}
@@ -160,7 +181,7 @@ def fresh(here: Path, seconds: float) -> Found:
     rates: dict[int, float] = {}
     told: Found = {}
     for largest in (1, 32):
-        with served("l2rec", "serve", "--store", store, "--max-batch", str(largest), probe="/readyz") as (port, _):
+        with served("l2rec", "serve", "--store", store, "--max-batch", str(largest), probe=LIVE) as (port, _):
             turns = Turns(port, users, items, f"{largest}")
             rates[largest] = checked(load(port, turns, seconds=3 * seconds, connections=CONNECTIONS)).rate
             if largest > 1:

@@ -89,7 +89,7 @@ def sqlite(run: Path, users: int) -> Found:
         store.close()
         rows = size(Path(folder)) - before
         chance = random.Random(0)
-        with served("l2rec", "serve", "--store", address, probe="/readyz") as (port, ready):
+        with served("l2rec", "serve", "--store", address, probe="/readyz?model=live") as (port, ready):
             [server] = psutil.Process().children()
             asked = load(
                 port,

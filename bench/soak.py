@@ -46,7 +46,7 @@ def main() -> None:
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         store = f"sqlite:///{Path(folder) / 'store.db'}"
         published(options.run, store)
-        with served("l2rec", "serve", "--store", store, probe="/readyz") as (port, _):
+        with served("l2rec", "serve", "--store", store, probe="/readyz?model=live") as (port, _):
             [server] = psutil.Process().children()
             found = soaked(port, server, Mix(*ids(options.run)), options.minutes)
     RESULTS.mkdir(exist_ok=True)

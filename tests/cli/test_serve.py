@@ -38,6 +38,15 @@ def test_a_store_without_a_release_is_refused(tmp_path: Path, call: Call) -> Non
     assert "no release. Publish a run first: l2rec publish RUN --store sqlite:///" in said.err
 
 
+def test_a_refused_address_is_told_without_its_password(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2rec.serving.store.opening.open_store", lambda _: SqliteStore(tmp_path / "new.db"))
+    said = call("serve", "--store", "redis://me:secret@host/0")
+    assert (said.code, "secret" in said.err + said.out) == (2, False)
+    assert said.err.count("redis://me:***@host/0") == 2
+
+
 WHEN_TORCH_IS_LOADED = """
 import os, sys
 from importlib.abc import MetaPathFinder

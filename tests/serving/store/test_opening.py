@@ -2,7 +2,8 @@
 
 import pytest
 
-from l2rec.serving.store.opening import shown
+from l2rec.errors import StoreError
+from l2rec.serving.store.opening import open_store, shown
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,10 @@ from l2rec.serving.store.opening import shown
 )
 def test_the_password_of_a_store_is_not_shown(address: str, told: str) -> None:
     assert shown(address) == told
+
+
+@pytest.mark.parametrize("address", ["redis:/:secret@host/0", "mongo://me:secret@host", "redis:secret@host"])
+def test_an_address_of_no_known_kind_is_refused_without_its_password(address: str) -> None:
+    kind = address.partition(":")[0]
+    with pytest.raises(StoreError, match=rf"^--store {kind}: no such kind of store\. Write sqlite:///PATH or redis://"):
+        open_store(address)
