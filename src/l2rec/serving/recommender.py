@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
-from numpy import ndarray
 from torch import Tensor
 
 from l2rec.data.ids import Ids
@@ -21,6 +20,7 @@ from l2rec.serving.answering.shelf import Shelf, Tokens
 from l2rec.serving.folder import RunFolder
 from l2rec.serving.model.live import Ask, Live
 from l2rec.serving.model.loading import loaded
+from l2rec.serving.model.traits import Attributes, Told, prompt_of, told, vector_of
 from l2rec.serving.wishes import Limits, Wish
 from l2rec.types import Histories, Items
 
@@ -76,7 +76,7 @@ class Recommender:
         user_id: str | None = None,
         history: Sequence[str] | None = None,
         text: str | None = None,
-        attributes: Sequence[float] | None = None,
+        attributes: Attributes | None = None,
         k: int | None = None,
         wish: Wish | None = None,
     ) -> list[Recommendation]:
@@ -90,7 +90,8 @@ class Recommender:
             user_id: A user of the run's data; everything that the data knows of the user is the history.
             history: Item ids, oldest first; may be empty.
             text: What is wanted, in words; only some models can read it.
-            attributes: The user's attribute vector, A values, beside a history or a text.
+            attributes: The user's attribute vector, A values, or values by name, beside a history or a text; without a
+                history their words steer a model that reads.
             k: Length of the list; 10 where neither it nor a wish is given.
             wish: What is wanted of the list: its length, filters, diversity, a prompt beside a user or a history, and
                 whether seen items are listed. Its deadline is not looked at.
@@ -99,7 +100,8 @@ class Recommender:
             DataError: an id is unknown.
             ModelError: the model cannot read text.
             SettingError: none or several of the three are given, a length in two places, a prompt beside a text,
-                attributes beside a user or not as many as the run's, or a value of the wish is out of range.
+                attributes beside a user, unknown ones beside a history, not as many as the run's, or a value of the
+                wish is out of range.
             RunError: `user_id` is given and the run's data has gone or changed.
         """
         if sum(asked is not None for asked in (user_id, history, text)) != 1:
@@ -107,8 +109,7 @@ class Recommender:
         wish = _wished(k, wish)
         if wish.prompt is not None and text is not None:
             raise SettingError("recommend: pass a prompt with a user or a history; a text is the whole question.")
-        numbers, people = self._past(user_id, history, attributes)
-        ask = Ask(tuple(numbers), people, wish.prompt if text is None else text)
+        ask = self._ask(user_id, history, attributes, wish.prompt if text is None else text)
         masks = self.live.mask_seen if wish.mask_seen is None else wish.mask_seen
         question = Question(ask, wish.k, ask.history if masks else (), wish.filters, wish.diversity)
         [scores] = self.live.scores([ask])
@@ -116,16 +117,24 @@ class Recommender:
         catalogue = self.live.catalogue
         return [Recommendation(catalogue.id(n), catalogue.title(n), score) for n, score in zip(*listed, strict=True)]
 
-    def _past(
-        self, user_id: str | None, history: Sequence[str] | None, attributes: Sequence[float] | None
-    ) -> tuple[list[int], Float[ndarray, " A"] | None]:
-        if user_id is None:
-            given = None if attributes is None else np.array(attributes, dtype=np.float32)
-            return self.live.catalogue.numbers(history or ()), given
-        if attributes is not None:
-            raise SettingError("recommend: pass attributes with a history or a text; the data knows those of a user.")
-        user = self.data.user_ids.number(user_id)
-        return self._pasts.sequence(user).tolist(), self.data.train.attributes[user].numpy()
+    def _ask(
+        self, user_id: str | None, history: Sequence[str] | None, attributes: Attributes | None, words: str | None
+    ) -> Ask:
+        if user_id is not None:
+            if attributes is not None:
+                raise SettingError(
+                    "recommend: pass attributes with a history or a text; the data knows those of a user."
+                )
+            user = self.data.user_ids.number(user_id)
+            return Ask(tuple(self._pasts.sequence(user).tolist()), self.data.train.attributes[user].numpy(), words)
+        numbers, said = self.live.catalogue.numbers(history or ()), told(attributes, self.folder.manifest)
+        if numbers and said.strange:
+            raise SettingError(
+                f"attributes: {said.strange[0]}: the run knows no such value. Leave it out, or say it in words."
+            )
+        vector = vector_of(said, self.live.model.attribute_count)
+        prompt, about = prompt_of(Told() if numbers else said, self.live.can_read, words)
+        return Ask(tuple(numbers), vector, prompt, about=about)
 
     def _shelf(self) -> Shelf:
         """The catalogue as it is now."""

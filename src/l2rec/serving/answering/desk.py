@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
-from l2rec.errors import L2RecError, SettingError
+from l2rec.errors import L2RecError
 from l2rec.serving.answering.batching import BusyError, ComingError, LateError, StoppedError
 from l2rec.serving.answering.edition import Edition, Listed, Question
 from l2rec.serving.answering.readymade import UNPLACED, age_of, filled, from_row, is_behind, masked, popular
 from l2rec.serving.answering.stage import NotReadyError, Stage
 from l2rec.serving.model.explain import Explanation
 from l2rec.serving.model.live import Ask
+from l2rec.serving.model.traits import Attributes, Told, prompt_of, told, vector_of
 from l2rec.serving.records import Event, UserRow, UserState
 from l2rec.serving.wishes import Answer, Filters, Source, Wish
 
@@ -84,14 +83,14 @@ class Desk:
             return await self.for_user(user_id, wish)
 
     async def for_ask(
-        self, history: Sequence[str], text: str | None, attributes: Sequence[float] | None, wish: Wish
+        self, history: Sequence[str], text: str | None, attributes: Attributes | None, wish: Wish
     ) -> Answer:
         """Returns a list for a history, words and attributes, each of which may be missing; nothing is stored.
 
         Args:
             history: Item ids, oldest first; unknown ones are left out.
             text: What is wanted, in words.
-            attributes: The user's attribute vector.
+            attributes: The user's attribute vector, or values by name.
             wish: What is wanted of the list.
 
         Raises:
@@ -100,15 +99,15 @@ class Desk:
             NotReadyError: there is no release.
         """
         edition = self.stage.ready
-        width, numbers = edition.width, edition.shelf.numbers(history)
-        if attributes is not None and len(attributes) != width:
-            raise SettingError(f"attributes: {len(attributes)} values: the run has {width}. Send that many, or none.")
-        vector = _vector(attributes) if attributes else None
+        numbers, said = edition.shelf.numbers(history), told(attributes, edition.folder.manifest)
+        vector = vector_of(said, edition.width)
         lost = len(history) - len(numbers)
-        notes = (f"{lost} unknown items of the history were left out",) if lost else ()
-        words = ". ".join(part for part in (text, wish.prompt) if part is not None) or None
+        unknown = (f"{lost} unknown items of the history were left out",) if lost else ()
+        notes = (*unknown, *said.unheard(edition.can_read, bool(numbers)))
+        words, about = prompt_of(Told() if numbers else said, edition.can_read, text, wish.prompt)
+        ask = Ask(numbers, vector, words, about=about)
         try:
-            return await self._answer(edition, Person(None, Ask(numbers, vector, words), True, notes), wish)
+            return await self._answer(edition, Person(None, ask, True, notes), wish)
         except StoppedError:
             self.refuse_stopped(edition)
             return await self.for_ask(history, text, attributes, wish)
@@ -281,13 +280,3 @@ def _best_source(person: Person) -> Source | None:
     if person.ask.history or person.row is not None:
         return "fresh"
     return None if person.ask.prompt is None and person.ask.attributes is None else "newcomer"
-
-
-def _vector(attributes: Sequence[float]) -> Float[ndarray, " A"]:
-    with np.errstate(over="ignore"):
-        vector = np.array(attributes, dtype=np.float32)
-    wrong = np.flatnonzero(~np.isfinite(vector))
-    if len(wrong):
-        value = attributes[wrong[0]]
-        raise SettingError(f"attributes: {value:g}: no finite 32-bit number. Send values like those of the training.")
-    return vector

@@ -9,6 +9,7 @@ from l2rec.serving.answering.desk import Desk
 from l2rec.serving.api.asking import List, Reader, WishBody, parameters, path_id
 from l2rec.serving.api.faults import faults
 from l2rec.serving.api.straight import PATH
+from l2rec.serving.model.traits import check_attributes
 from l2rec.serving.wishes import Limits, check_ids, check_text
 
 
@@ -19,8 +20,9 @@ class AskBody(WishBody):
     """Item ids, oldest first; unknown ones are left out."""
     text: str | None = None
     """What is wanted, in words."""
-    attributes: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
-    """The user's attribute vector, as long as the run's."""
+    attributes: list[Annotated[float, Field(allow_inf_nan=False)]] | dict[str, str | list[str]] | None = None
+    """The user's attribute vector, as long as the run's; or values by name, such as `{"genre": "Horror"}`. Without a
+    history a model that reads text is steered by their words."""
 
 
 class Lists:
@@ -52,6 +54,8 @@ class Lists:
         check_ids("history", body.history, self.limits.history, self.limits)
         if body.text is not None:
             check_text("text", body.text, self.limits)
+        if isinstance(body.attributes, dict):
+            check_attributes(body.attributes, self.limits)
         answer = await self.desk.for_ask(body.history, body.text, body.attributes, wish)
         return Response(answer.to_json(), media_type="application/json")
 

@@ -41,12 +41,14 @@ class Ask:
         prompt: What is wanted, in words. With a history it steers; without one it steers what anybody is shown if it
             rules something out or names what items state, and is the whole question otherwise.
         user_id: Whose history it is, so that the next ask reads on where this one stopped; nobody's where empty.
+        about: Whether the prompt says who asks and not what is wanted, so that it is never the whole question.
     """
 
     history: tuple[int, ...] = ()
     attributes: Float[ndarray, " A"] | None = None
     prompt: str | None = None
     user_id: str = ""
+    about: bool = False
 
 
 class Live:
@@ -113,7 +115,7 @@ class Live:
         """
         steers = {n: parse(ask.prompt) for n, ask in enumerate(asks) if ask.prompt is not None}
         self._refuse_unread([asks[n].prompt or "" for n in steers])
-        questions = [n for n, steer in steers.items() if not asks[n].history and self._is_question(steer)]
+        questions = [n for n, steer in steers.items() if self._is_question(asks[n], steer)]
         others = sorted({*range(len(asks))} - {*questions})
         found = torch.zeros(len(asks), len(self.catalogue))
         if others:
@@ -226,9 +228,9 @@ class Live:
         self._refuse_unread(texts)
         return self._reader.text_vectors(tuple(texts)).float().cpu()
 
-    def _is_question(self, steer: Steer) -> bool:
+    def _is_question(self, ask: Ask, steer: Steer) -> bool:
         """Whether a prompt alone is read as it stands: it rules nothing out and names nothing that items state."""
-        return not steer.unwanted and self.facts.wanted(steer.wanted) is None
+        return not (ask.history or ask.about or steer.unwanted) and self.facts.wanted(steer.wanted) is None
 
     def _shares(self, steers: list[Steer]) -> Iterator[Shares]:
         """What prompts say of every item; their texts are read together, and scored one prompt after another."""

@@ -1,15 +1,13 @@
 """Newcomer: somebody without a history says a sentence or a few attributes and gets a list."""
 
-import json
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
 from l2rec.errors import SettingError
 from l2rec.serving.answering.desk import Desk
 from l2rec.serving.folder import Manifest
+from l2rec.serving.model.traits import user_columns
 from l2rec.serving.pages.asked import Given, asked, first, given
 from l2rec.serving.pages.rendering import PageRoute, page
 from l2rec.serving.pages.shelving import item_of, lookup
@@ -133,7 +131,8 @@ def traits_of(manifest: Manifest) -> tuple[Trait, ...]:
 
     Where the data is not at hand, or has changed, the places are numbered.
     """
-    names = _names(Path(manifest.data), manifest.fingerprint, manifest.attributes)
+    numbered = tuple(f"attribute {number}" for number in range(1, manifest.attributes + 1))
+    names = user_columns(manifest) or numbered
     columns: dict[str, list[tuple[int, str]]] = {}
     for place, name in enumerate(names):
         column, _, value = name.partition("=")
@@ -145,14 +144,3 @@ def traits_of(manifest: Manifest) -> tuple[Trait, ...]:
         label = column if listed else f"{column} (0 is the average, 1 a standard deviation above)"
         traits.append(Trait(f"trait{number}", label, places, listed))
     return tuple(traits)
-
-
-@lru_cache(4)
-def _names(data: Path, fingerprint: str, count: int) -> tuple[str, ...]:
-    try:
-        told = json.loads((data / "manifest.json").read_text(encoding="utf-8"))
-        if told["fingerprint"] == fingerprint and len(told["user_columns"]) == count:
-            return tuple(told["user_columns"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return tuple(f"attribute {number}" for number in range(1, count + 1))
