@@ -6,12 +6,19 @@ them to a SQLite store, durably, batch by batch. What is claimed is about 1,000,
 depend on how many there are, so that fewer are timed and the time of a million is a multiplication, which is said.
 
     python bench/publish.py [--users 4096] [--items 100000] [--widths 64,384] [--rounds 7] [--threads 2]
+
+With `--recall`: what the index that `auto` takes for that many items finds of the exact lists of those users, and how
+much less it takes to find it: users and items near the same 200 centres, and scattered so far that hardly any is left.
+
+    python bench/publish.py --recall [--users 1000] [--items 200000] [--widths 64] [--rounds 5] [--threads 2]
 """
 
 import argparse
 import itertools
 import resource
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +30,7 @@ from torch import Tensor
 from interleaved import Rounds, report
 from l2rec.config import ModelSettings
 from l2rec.models import Retriever
+from l2rec.serving.index import EXACT_BELOW, GOAL, Found, recall
 from l2rec.serving.publishing.audience import Audience
 from l2rec.serving.publishing.lists import Lister
 from l2rec.serving.records import Release
@@ -30,18 +38,20 @@ from l2rec.serving.store.sqlite import SqliteStore
 from l2rec.types import Batch, Histories, Items, Loss
 
 K, BLOCK, SEEN, MILLION = 100, 256, 20, 1_000_000
+SPREADS = {"near centres": 0.7, "scattered": 2.0}
+"""How far vectors lie from their centres in every dimension, where 1 is how far centres lie from zero."""
 
 
 class Given(Retriever):
     """A retriever whose vectors are given: a user's stands in a table, at the number of the last item."""
 
-    def __init__(self, width: int, items: int) -> None:
-        """Draws the vectors of items around centres, and of users near them."""
+    def __init__(self, width: int, items: int, spread: float = 0.7) -> None:
+        """Draws the vectors of items around centres, and of users near them, `spread` away in every dimension."""
         blank = ("",) * items
         super().__init__(ModelSettings(history=1), Items(blank, blank, ((),) * items, torch.ones(items).long()))
         centres = torch.randn(200, width)
-        self.vectors = centres[torch.randint(200, (items,))] + 0.7 * torch.randn(items, width)
-        self.tastes = centres[torch.randint(200, (items,))] + 0.7 * torch.randn(items, width)
+        self.vectors = centres[torch.randint(200, (items,))] + spread * torch.randn(items, width)
+        self.tastes = centres[torch.randint(200, (items,))] + spread * torch.randn(items, width)
 
     def item_vectors(self) -> Float[Tensor, "N D"]:
         """See the base class."""
@@ -57,10 +67,15 @@ class Given(Retriever):
 
 
 def main() -> None:
-    """Runs the rounds, prints the table, the ratios and the time of a million users."""
+    """Runs the rounds, prints the table and the ratios."""
     options = arguments()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    (measure_recall if options.recall else measure_speed)(options)
+
+
+def measure_speed(options: argparse.Namespace) -> None:
+    """Times bare, search and publish, and writes what came out."""
     widths = [int(width) for width in options.widths.split(",")]
     everybody = audience(options.users, options.items)
     with TemporaryDirectory() as folder:
@@ -94,13 +109,62 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """Returns the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=4096)
-    parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--widths", default="64,384")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--recall", action="store_true", help="measure the index instead")
+    index = "--recall" in sys.argv
+    parser.add_argument("--users", type=int, default=1000 if index else 4096)
+    parser.add_argument("--items", type=int, default=200_000 if index else 100_000)
+    parser.add_argument("--widths", default="64" if index else "64,384")
+    parser.add_argument("--rounds", type=int, default=5 if index else 7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--note", default="", help="what a reader must know of the machine at that hour")
     return parser.parse_args()
+
+
+def measure_recall(options: argparse.Namespace) -> None:
+    """Times exact lists and the index's, compares them, and writes what came out."""
+    everybody, width = audience(options.users, options.items), int(options.widths)
+    ways: dict[str, Callable[[], None]] = {}
+    found = {}
+    for name, spread in SPREADS.items():
+        model = Given(width, options.items, spread).eval()
+        near, exact = Lister(model, K), Lister(model, K, "exact")
+        parts = [everybody.part(some) for some in exact.plan(everybody, BLOCK)]
+        told = near.measure(everybody)
+        if told is None:
+            raise SystemExit(f"--items {options.items}: searched exactly. Pass {EXACT_BELOW} or more.")
+        shares = [len(part) * recall(listed(near, part), listed(exact, part)) for part in parts]
+        found[name] = {
+            "index": near.search,
+            f"recall@{K} of all users, against exact": round(sum(shares) / len(everybody), 4),
+            "the same as publish measures it": round(told, 4),
+        }
+        ways |= {f"exact, {name}": partial(each, exact, parts), f"index, {name}": partial(each, near, parts)}
+    rounds = Rounds(ways, options.rounds, warmup=1)
+    setting = {
+        "users": options.users,
+        "items": options.items,
+        "width": width,
+        "seen items of a user": SEEN,
+        "goal of publish": GOAL,
+        "found": found,
+        "note": options.note,
+    }
+    ratios = {f"exact / index, {name}": rounds.ratio(f"exact, {name}", f"index, {name}") for name in SPREADS}
+    report("publish_recall", rounds, ratios, setting)
+    for name, values in found.items():
+        print(name, *(f"{what}: {value}" for what, value in values.items()), sep="; ")
+
+
+def listed(lister: Lister, histories: Histories) -> Found:
+    """Returns the lists of some users as tensors."""
+    numbers, scores, _ = lister.lists(histories)
+    return torch.from_numpy(numbers), torch.from_numpy(scores)
+
+
+def each(lister: Lister, parts: list[Histories]) -> None:
+    """Makes the lists of every part."""
+    for histories in parts:
+        lister.lists(histories)
 
 
 def audience(users: int, items: int) -> Audience:
