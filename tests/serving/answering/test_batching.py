@@ -189,6 +189,38 @@ def test_an_errand_that_was_begun_is_waited_for_beyond_its_deadline(slow: Slow) 
     asyncio.run(story())
 
 
+def test_an_errand_that_asks_is_stopped_past_its_deadline_or_without_its_caller_and_the_next_is_not(slow: Slow) -> None:
+    async def story() -> None:
+        batcher = Batcher(slow)
+        slow.gate.set()
+        steps: list[int] = []
+        begun = threading.Event()
+
+        def long() -> None:
+            for step in range(500):
+                batcher.refuse_late()
+                steps.append(step)
+                begun.set()
+                time.sleep(0.01)
+
+        with pytest.raises(LateError, match=r"not done before its deadline\. Allow more with deadline_ms"):
+            await batcher.errand(long, 0.1)
+        assert 1 <= len(steps) <= 11
+        begun.clear()
+        gone = asyncio.create_task(batcher.errand(long, 30.0))
+        await asyncio.to_thread(begun.wait, 10.0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert await batcher.ask(4, 10.0) == 8
+        assert len(steps) < 400
+        assert await batcher.errand(lambda: batcher.refuse_late() or "done", 10.0) == "done"
+        await batcher.between(batcher.refuse_late)
+        batcher.stop()
+
+    asyncio.run(story())
+
+
 def test_a_thread_that_finds_an_errand_past_its_deadline_does_not_run_it(slow: Slow) -> None:
     async def story() -> None:
         ran: list[int] = []

@@ -1,5 +1,6 @@
 """Explanations against their definition: parts that add up, and histories asked again by hand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,27 @@ def test_what_cannot_be_explained_says_why(live: Live, world: World) -> None:
         explain(Live.load(world.popularity), Ask(prompt="a lamp"), [5])
     assert explain(live, Ask(HISTORY), []).items == ()
     assert torch.is_grad_enabled()
+
+
+def test_between_two_passes_it_asks_whether_to_go_on(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("l2rec.serving.model.explain._ROWS", 2)
+    said: list[str] = []
+
+    def scores(asks: Sequence[Ask]) -> torch.Tensor:
+        said.append(f"scores {len(asks)}")
+        return Live.scores(live, asks)
+
+    monkeypatch.setattr(live, "scores", scores)
+    explain(live, Ask(HISTORY), [5], lambda: said.append("check"))
+    assert said == ["scores 1", "check", "check", "scores 2", "check", "scores 2"]
+
+    def stop() -> None:
+        raise TimeoutError("enough")
+
+    said.clear()
+    with pytest.raises(TimeoutError, match="enough"):
+        explain(live, Ask(HISTORY), [5], stop)
+    assert said == ["scores 1"]
 
 
 def test_explaining_leaves_what_is_kept_of_the_user(live: Live) -> None:

@@ -77,6 +77,7 @@ class Batcher(Generic[A, R]):
         self._errands: deque[Waiting[Callable[[], Any]]] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self._errand: Waiting[Callable[[], Any]] | None = None
         self._thread = threading.Thread(target=self._work, name="l2rec-model", daemon=True)
         self._thread.start()
 
@@ -133,7 +134,8 @@ class Batcher(Generic[A, R]):
 
         Raises:
             BusyError: too many are waiting.
-            LateError: it was not begun within `seconds`; it never is then, nor is one whose caller has gone.
+            LateError: it was not begun within `seconds`; it never is then, nor is one whose caller has gone. Or it was
+                begun, and gave up in `refuse_late`.
             StoppedError: `stop` was called before.
         """
         loop = asyncio.get_running_loop()
@@ -157,6 +159,16 @@ class Batcher(Generic[A, R]):
             self._left(one)
             one.future.cancel()
             raise
+
+    def refuse_late(self) -> None:
+        """Called by an errand between its steps, so that one that nobody waits for does not hold the thread.
+
+        Raises:
+            LateError: its deadline has passed, or whoever asked has gone.
+        """
+        one = self._errand
+        if one is not None and (one.until <= time.monotonic() or one.future.cancelled()):
+            raise LateError("not done before its deadline. Allow more with deadline_ms.")
 
     def _left(self, one: Waiting[Callable[[], Any]]) -> bool:
         """Takes an errand that was not begun out of those that wait; returns whether it was there."""
@@ -198,7 +210,9 @@ class Batcher(Generic[A, R]):
                 return
             one = self._errands.popleft()
         if one.until > time.monotonic() and not one.future.cancelled():
+            self._errand = one
             _tell(one.loop, [(one.future, *_tried(one.asked))])
+            self._errand = None
         else:
             error = LateError("not begun before its deadline. Allow more with deadline_ms.")
             _tell(one.loop, [(one.future, None, error)])

@@ -218,7 +218,7 @@ class LiveEdition(Edition):
 
     async def explained(self, ask: Ask, numbers: Sequence[int], seconds: float = Wish.deadline) -> Explanation:
         """See the base class."""
-        return await self.batcher.errand(lambda: explain(self.live, ask, numbers), seconds)
+        return await self.batcher.errand(lambda: explain(self.live, ask, numbers, self.batcher.refuse_late), seconds)
 
     def close(self) -> None:
         """See the base class."""

@@ -1,5 +1,6 @@
 """Explanations: which part of the model and which items of the history speak for an item."""
 
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,8 @@ from l2rec.serving.wishes import Limits, check_ids
 
 MOST = 20
 """Items that are explained at once, at most: each item of a history is left out once for them."""
+PATIENCE = 10.0
+"""Seconds within which an explanation is wanted where nothing else is said: it reads a history once for each item."""
 _ITEM = "item_id"
 
 
@@ -73,7 +76,10 @@ class Explanations:
         check_ids("user id", (user_id,), 1, self.limits)
         items, rest = _items(scope["query_string"])
         check_ids(_ITEM, items, MOST, self.limits)
-        explanation, edition, notes = await self.desk.explained(user_id, items, self._reader.wish(rest))
+        wish = self._reader.wish(rest)
+        if b"deadline_ms" not in rest:
+            wish = replace(wish, deadline=min(PATIENCE, self.limits.seconds))
+        explanation, edition, notes = await self.desk.explained(user_id, items, wish)
         told = [_told(edition.shelf, reasons) for reasons in explanation.items]
         return ExplanationBody(
             items=told, experts=explanation.experts, version=edition.release.version, notes=list(notes)
@@ -86,6 +92,9 @@ class Explanations:
         meaning = "Item that is to be explained; the user's own list where none is named. May be repeated."
         items = query(_ITEM, {"type": "array", "items": word, "maxItems": MOST}, meaning)
         described = [path_id(self.limits), items, *parameters(self.limits, self._reader.names)]
+        for one in described:
+            if one["name"] == "deadline_ms":
+                one["schema"]["default"] = 1000 * min(PATIENCE, self.limits.seconds)
         router.add_api_route(
             "/v1/users/{id:path}/explanation",
             self.of_user,

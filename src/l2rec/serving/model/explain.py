@@ -1,6 +1,6 @@
 """Why an item stands in a list: its score in named parts, the items of the history that carried it, expert use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,8 +13,9 @@ from l2rec.serving.model.live import Ask, Live
 
 PROMPT = "prompt"
 """Name of the part that the words of an ask have in its scores."""
-_ROWS = 64
+_ROWS = 16
 """Histories that are scored at a time, each with one item left out."""
+Check = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Explanation:
 
 
 @torch.no_grad()
-def explain(live: Live, ask: Ask, numbers: Sequence[int]) -> Explanation:
+def explain(live: Live, ask: Ask, numbers: Sequence[int], check: Check = lambda: None) -> Explanation:
     """Returns why items have the scores that `live.scores` gives them.
 
     The parts are those of `l2rec.models.Explaining` for the history; where the ask has words, `prompt` is what these
@@ -72,6 +73,7 @@ def explain(live: Live, ask: Ask, numbers: Sequence[int]) -> Explanation:
         live: The run.
         ask: What was asked.
         numbers: Numbers of the items that are to be explained.
+        check: Called between two passes of the model; what it raises ends the explanation.
 
     Raises:
         SettingError: an item is unknown or deleted, and so has no score.
@@ -82,8 +84,9 @@ def explain(live: Live, ask: Ask, numbers: Sequence[int]) -> Explanation:
         raise SettingError(f"explain: item number {gone[0]}: unknown or deleted. Explain items that were recommended.")
     at = list(numbers)
     scores = live.scores([ask])[0, at]
+    check()
     parts, experts = _parts(live, ask, at, scores)
-    carriers = _carriers(live, ask, at, scores)
+    carriers = _carriers(live, ask, at, scores, check)
     reasons = [
         Reasons(n, score, {name: float(part[place]) for name, part in parts.items()}, carriers[place])
         for place, (n, score) in enumerate(zip(at, scores.tolist(), strict=True))
@@ -106,12 +109,17 @@ def _parts(
     return parts, live.model.expert_use(batch) if ask.history else {}
 
 
-def _carriers(live: Live, ask: Ask, at: list[int], scores: Float[Tensor, " P"]) -> list[tuple[Carrier, ...]]:
+def _carriers(
+    live: Live, ask: Ask, at: list[int], scores: Float[Tensor, " P"], check: Check
+) -> list[tuple[Carrier, ...]]:
     """For every item, those of the history by the drop of its score without them."""
     read = list(dict.fromkeys(ask.history[-live.model.settings.history :]))
     # nobody's: what is kept of the user stays what the user did
     without = [replace(ask, history=tuple(n for n in ask.history if n != left_out), user_id="") for left_out in read]
-    found = [live.scores(without[start : start + _ROWS])[:, at] for start in range(0, len(without), _ROWS)]
+    found = []
+    for start in range(0, len(without), _ROWS):
+        check()
+        found.append(live.scores(without[start : start + _ROWS])[:, at])
     if not found:
         return [()] * len(at)
     drops = scores - torch.cat(found)

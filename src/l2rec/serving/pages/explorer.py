@@ -13,7 +13,7 @@ from l2rec.serving.answering.batching import StoppedError
 from l2rec.serving.answering.desk import Desk
 from l2rec.serving.answering.edition import Edition
 from l2rec.serving.answering.memory import DOWN
-from l2rec.serving.api.explanations import MOST
+from l2rec.serving.api.explanations import MOST, PATIENCE
 from l2rec.serving.model.live import Ask
 from l2rec.serving.pages.asked import Asked, asked, first, given
 from l2rec.serving.pages.reasons import Told, told
@@ -146,7 +146,7 @@ class Explorer:
         if not ask.history and prompt is None:
             return None, "Without a history and without words there is nothing to explain: the list is what is popular."
         try:
-            return told(await edition.explained(ask, list(answer.numbers[:MOST])), edition.shelf), ""
+            return told(await edition.explained(ask, list(answer.numbers[:MOST]), PATIENCE), edition.shelf), ""
         except StoppedError:  # replaced: the numbers of its items mean nothing to the next one
             raise
         except L2RecError as error:
