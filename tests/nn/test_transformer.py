@@ -65,6 +65,18 @@ def test_what_stands_on_the_right_changes_nothing_on_the_left() -> None:
     assert not torch.allclose(network(other)[:, 4:6], network(x)[:, 4:])
 
 
+def test_told_what_to_see_a_position_looks_at_just_that() -> None:
+    """A causal block's last position sees all, so each position is put last behind the others that are seen."""
+    block = Block(width=8, heads=2, inner=12, dropout=0.0).double().eval()
+    x, seen = torch.randn(1, 5, 8, dtype=torch.float64), [0, 2, 3]
+    found = block(x, torch.tensor([[t in seen for t in range(5)]]))
+    for t in seen:
+        order = [k for k in seen if k != t] + [t]
+        torch.testing.assert_close(found[:, t], block(x[:, order])[:, -1], rtol=1e-9, atol=1e-12)
+    other = torch.cat((x[:, :4], torch.randn(1, 1, 8, dtype=torch.float64)), 1)
+    assert torch.equal(block(other, torch.tensor([[t in seen for t in range(5)]]))[:, :4], found[:, :4])
+
+
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
 def test_dropout_keeps_the_mean_and_zeroes_its_share(probability: float) -> None:
     dropout = Dropout(probability).train()

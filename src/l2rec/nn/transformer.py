@@ -1,7 +1,7 @@
-"""A causal pre-norm Transformer over item positions; padding on the right is never looked at."""
+"""A pre-norm Transformer over item positions, causal unless told what to see; padding is never looked at."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -52,24 +52,26 @@ class Block(nn.Module):
         self.inner_out = nn.Linear(inner, width)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        """Returns the positions after this layer; position t sees 0..t."""
-        x = x + self.dropout(self.attention_out(self._attended(self.attention_norm(x))))
+    def forward(self, x: Float[Tensor, "B L D"], seen: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L D"]:
+        """Returns the positions after this layer; position t sees 0..t, or those of `seen`. See `Transformer`."""
+        x = x + self.dropout(self.attention_out(self._attended(self.attention_norm(x), seen)))
         inner = self.dropout(functional.gelu(self.inner_in(self.inner_norm(x))))
         out: Tensor = x + self.dropout(self.inner_out(inner))
         return out
 
-    def _attended(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+    def _attended(self, x: Float[Tensor, "B L D"], seen: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L D"]:
         parts = self.attention_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = parts.unbind(0)
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        keys = None if seen is None else seen.unsqueeze(1).unsqueeze(1)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys, is_causal=keys is None)
         return mixed.transpose(1, 2).flatten(2)
 
 
 class Transformer(nn.Module):
-    """A stack of causal blocks and a last norm.
+    """A stack of blocks and a last norm.
 
-    No mask is needed: with padding on the right no event has padding before it, and what stands at padding is unused.
+    A causal stack needs no mask: with padding on the right no event has padding before it, and what stands at padding
+    is unused.
     """
 
     def __init__(self, width: int, layers: int, heads: int, inner: int, dropout: float) -> None:
@@ -91,9 +93,15 @@ class Transformer(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        """Returns what each position has gathered from itself and from those before it."""
+    def forward(self, x: Float[Tensor, "B L D"], seen: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L D"]:
+        """Returns what each position has gathered.
+
+        Args:
+            x: Vectors of the positions.
+            seen: The positions that every position sees, one at least in a row; where None each sees itself and those
+                before it.
+        """
         for block in self.blocks:
-            x = block(x)
+            x = block(x, seen)
         out: Tensor = self.norm(x)
         return out
