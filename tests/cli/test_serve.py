@@ -47,6 +47,19 @@ def test_a_refused_address_is_told_without_its_password(
     assert said.err.count("redis://me:***@host/0") == 2
 
 
+@pytest.mark.parametrize(
+    ("cores", "workers", "threads"), [(1, 1, 1), (2, 1, 1), (2, 2, 1), (4, 1, 3), (8, 2, 3), (2, 4, 1)]
+)
+def test_one_core_of_every_process_is_left_to_what_reads_requests(
+    cores: int, workers: int, threads: int, address: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr("l2rec.cli.serve._cores", lambda: cores)
+    monkeypatch.setattr("l2rec.cli.serve._run", lambda settings, port, workers: told.append(settings.threads))
+    assert call("serve", "--store", address, "--workers", str(workers)).code == 0
+    assert told == [threads]
+
+
 WHEN_TORCH_IS_LOADED = """
 import os, sys
 from importlib.abc import MetaPathFinder

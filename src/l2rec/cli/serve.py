@@ -55,7 +55,7 @@ def serve(
         largest=max_batch,
         most=max_queue,
         remembered=remember_mib * 2**20,
-        threads=max(1, _cores() // workers),
+        threads=_threads(_cores() // workers),
         access_log=access_log,
         limits=Limits(k=max_k),
     )
@@ -113,6 +113,14 @@ def _check(address: str, host: str) -> None:
     if is_open:
         say(f"l2rec: {WARNING}")
     say(f"release {release.version}: {release.model}, {release.users} users, {release.items} items")
+
+
+def _threads(cores: int) -> int:
+    """Threads of the model of a process that has so many cores: one core is left to what reads requests and the store.
+
+    Threads of a kernel wait for one another: one that lost its core holds up the rest, at every step of the model.
+    """
+    return max(1, cores - 1)
 
 
 def _cores() -> int:
