@@ -1,6 +1,8 @@
 """The service as a whole: what a list says, that an event is in the next one, and that Python says the same."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -104,3 +106,11 @@ def test_the_ranks_of_evaluate_are_those_of_the_service(client: TestClient, reco
         repeated = {int(cases.targets[row])} & set(cases.histories.sequence(row).tolist())
         expected = data.item_ids.ids(number for number in best if number not in repeated)
         assert ids(told)[: len(expected)] == expected
+
+
+def test_every_route_stands_in_the_table_of_the_docs(client: TestClient) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `([A-Z]+ /\S+)` \|", docs, re.MULTILINE))
+    paths = client.get("/openapi.json").json()["paths"]
+    routes = {f"{method.upper()} {path.replace('{id}', 'ID')}" for path, methods in paths.items() for method in methods}
+    assert told == routes | {"GET /openapi.json"}

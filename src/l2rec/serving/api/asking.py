@@ -5,12 +5,12 @@ from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from l2rec.config import Settings
 from l2rec.errors import SettingError
-from l2rec.serving.wishes import Filters, Limits, Source, Wish
+from l2rec.serving.wishes import DEFAULT_LIMITS, Filters, Limits, Source, Wish
 
 DEFAULT = Wish()
 _KEPT = 512
@@ -21,6 +21,16 @@ _LISTS = {
     "allow_attributes": "Token column=value; an item needs one of every column that is named. May be repeated.",
     "deny_attributes": "Token column=value; an item that holds one is not listed. May be repeated.",
 }
+
+
+_WORD = {"type": "string", "minLength": 1, "maxLength": DEFAULT_LIMITS.characters}
+_TOKEN = _WORD | {"pattern": "="}
+Name = Annotated[str, WithJsonSchema(_WORD)]
+"""An id in a body; `check_ids` refuses what it is described not to be."""
+Token = Annotated[str, WithJsonSchema(_TOKEN)]
+"""A token column=value in a body."""
+Text = Annotated[str, WithJsonSchema({"type": "string", "maxLength": DEFAULT_LIMITS.text})]
+"""Words in a body; `check_text` refuses more of them."""
 
 
 class _AnyText(PathConvertor):
@@ -63,23 +73,25 @@ class WishBody(Settings):
 
     model_config = ConfigDict(strict=True)
 
-    k: int = DEFAULT.k
+    k: Annotated[int, Field(json_schema_extra={"minimum": 1})] = DEFAULT.k
     """Length of the list."""
     mask_seen: bool | None = None
     """Whether items of the history are left out; the run's own rule where missing."""
-    allow: list[str] = Field(default_factory=list)
+    allow: list[Name] = Field(default_factory=list)
     """Item ids that may be listed; where any are given, no other is."""
-    deny: list[str] = Field(default_factory=list)
+    deny: list[Name] = Field(default_factory=list)
     """Item ids that are not listed."""
-    allow_attributes: list[str] = Field(default_factory=list)
+    allow_attributes: list[Token] = Field(default_factory=list)
     """Tokens column=value; an item needs one of every column that is named."""
-    deny_attributes: list[str] = Field(default_factory=list)
+    deny_attributes: list[Token] = Field(default_factory=list)
     """Tokens column=value; an item that holds one is not listed."""
     diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
     """0 for the best scores, up to 1 for the greatest difference."""
-    prompt: str | None = None
+    prompt: Text | None = None
     """What is wanted, in words, within the user's taste."""
-    deadline_ms: Annotated[float, Field(gt=0)] = DEFAULT.deadline * 1000
+    deadline_ms: Annotated[float, Field(gt=0, json_schema_extra={"maximum": DEFAULT_LIMITS.seconds * 1000})] = (
+        DEFAULT.deadline * 1000
+    )
     """Milliseconds within which the model must answer; after them the next best source does."""
 
     def wish(self, limits: Limits) -> Wish:

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from l2rec.config import Settings
 from l2rec.errors import SettingError
 from l2rec.serving.answering.desk import Desk
+from l2rec.serving.api.asking import Name
 from l2rec.serving.api.faults import faults
 from l2rec.serving.records import Event
 from l2rec.serving.store.ids import LATEST
@@ -19,11 +20,11 @@ class EventBody(Settings):
 
     model_config = ConfigDict(strict=True)
 
-    event_id: str
+    event_id: Name
     """Chosen by whoever reports it; the same id is the same event, however often it is reported."""
-    user_id: str
+    user_id: Name
     """Who did it; need not be known."""
-    item_id: str
+    item_id: Name
     """With which item; need not be known yet."""
     time: float | None = Field(default=None, ge=0, le=LATEST, allow_inf_nan=False)
     """Seconds since 1970; the moment of the report where missing."""

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 from l2rec.config import Settings
 from l2rec.errors import SettingError
 from l2rec.serving.answering.desk import Desk
-from l2rec.serving.api.asking import List, Reader, parameters, path_id
+from l2rec.serving.api.asking import List, Reader, Text, Token, parameters, path_id
 from l2rec.serving.api.faults import faults
 from l2rec.serving.records import LiveItem
 from l2rec.serving.wishes import Limits, check_ids, check_text
@@ -17,11 +17,11 @@ class ItemBody(Settings):
 
     model_config = ConfigDict(strict=True)
 
-    title: str = ""
+    title: Text = ""
     """What a person is shown; the id where empty."""
-    text: str = ""
+    text: Text = ""
     """What a language model reads; the title where empty."""
-    attributes: list[str] = Field(default_factory=list)
+    attributes: list[Token] = Field(default_factory=list)
     """Tokens column=value, for filters."""
 
 

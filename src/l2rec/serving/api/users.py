@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from l2rec.serving.answering.desk import Desk
-from l2rec.serving.api.asking import List, Reader, WishBody, parameters, path_id
+from l2rec.serving.api.asking import List, Name, Reader, Text, WishBody, parameters, path_id
 from l2rec.serving.api.faults import faults
 from l2rec.serving.api.straight import PATH
 from l2rec.serving.model.traits import check_attributes
@@ -16,9 +16,9 @@ from l2rec.serving.wishes import Limits, check_ids, check_text
 class AskBody(WishBody):
     """A question that brings along all that is to be known of who asks; nothing of it is stored."""
 
-    history: list[str] = Field(default_factory=list)
+    history: list[Name] = Field(default_factory=list)
     """Item ids, oldest first; unknown ones are left out."""
-    text: str | None = None
+    text: Text | None = None
     """What is wanted, in words."""
     attributes: list[Annotated[float, Field(allow_inf_nan=False)]] | dict[str, str | list[str]] | None = None
     """The user's attribute vector, as long as the run's; or values by name, such as `{"genre": "Horror"}`. Without a
