@@ -43,6 +43,15 @@ def test_a_run_is_published_listed_and_rolled_back(world: World, call: Call, pla
     assert "rollback: no release was current before this one" in said.err
 
 
+def test_what_faiss_finds_of_the_exact_lists_is_said(world: World, call: Call, place: str) -> None:
+    told = call("publish", world.sasrec / "seed-0", "--store", place, "--index", "faiss", "-k", 5, "--json").json()
+    assert 0.5 < told["recall"] <= 1
+    head, line = call("releases", "--store", place).out.splitlines()
+    begin = head.index("search")
+    assert line[begin:].startswith("faiss IVF1,Flat nprobe=1")
+    assert line.split()[-2] == f"{told['recall']:.3f}"
+
+
 def test_an_unfinished_release_says_how_many_rows_it_has(call: Call, place: str, tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db")
     store.begin(

@@ -1,14 +1,18 @@
 """The page of the service: counters as Prometheus has them, quantiles, releases, and a store that is down."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from l2rec.serving.pages.tally import Counts, Route, Tally, quantile
 from l2rec.serving.pages.tally import read as tallied
+from l2rec.serving.publishing.publish import PublishOptions, publish
 from l2rec.serving.store.sqlite import SqliteStore
 from tests.serving.pages.reading import read
-from tests.serving.service import desk_of, event
+from tests.serving.service import desk_of, event, serving
+from tests.trained import World
 
 
 def test_counters_are_those_of_the_server(client: TestClient) -> None:
@@ -61,3 +65,14 @@ def test_a_store_that_is_down_is_said(client: TestClient, store: SqliteStore, mo
     page = read(client, "/service")
     assert page.said("state") == "downanswered from memory"
     assert "not known: the store is down" in page.said("#releases-rows")
+
+
+def test_the_recall_of_every_release_is_shown(world: World, tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "recall.db")
+    publish(world.sasrec / "seed-0", store, PublishOptions(k=5))
+    near = publish(world.sasrec / "seed-0", store, PublishOptions(k=5, index="faiss"))
+    store.switch(near.model_copy(update={"recall": 0.876}))
+    with serving(store) as client:
+        shown = read(client, "/service").said("#releases-rows")
+    assert "faiss IVF1,Flat nprobe=10.876" in shown
+    assert "exact1" in shown
