@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from l2rec.errors import BackboneError, StoreDownError
 from l2rec.serving.answering.desk import COMING, FILLED
+from l2rec.serving.answering.draft import Draft
 from l2rec.serving.answering.edition import Engine
 from l2rec.serving.answering.stage import Stage
 from l2rec.serving.app import ServeOptions
@@ -195,8 +196,10 @@ def test_a_rewritten_item_leaves_the_list_made_ahead_with_a_note_until_the_model
 
 
 def test_a_model_that_cannot_be_loaded_makes_the_server_unready_and_is_said_once(
-    store: SqliteStore, gate: Gate, caplog: pytest.LogCaptureFixture
+    store: SqliteStore, gate: Gate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened, open_one = [], Draft.open
+    monkeypatch.setattr(Draft, "open", lambda *given: opened.append(given) or open_one(*given))
     gate.broken = True
     with serving(store, gate.options()) as client:
         assert client.get("/readyz").json()["model"] == "loading"
@@ -213,6 +216,7 @@ def test_a_model_that_cannot_be_loaded_makes_the_server_unready_and_is_said_once
         assert 'l2rec_reloads_total{outcome="failed"}' in client.get("/metrics").text
         said = [record.getMessage() for record in caplog.records]
         assert said.count("release: model.backbone: cannot be loaded. Mend it.") == 1
+        assert len(opened) == 1, "it is not put up again before it is alive"
         gate.broken = False
         until(client, LIVE, 200)
         assert listed(client, USER)["source"] == "fresh"
