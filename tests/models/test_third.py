@@ -11,12 +11,14 @@ from l2rec.models import Learner, Retriever, _checkpoint, find
 from l2rec.models.floors import transition
 from l2rec.training.loop import Occasion, fit
 from tests import worlds
-from tests.models.test_every_model import small_settings
+from tests.models.test_every_model import LEARNERS, small_settings
 
 WEIGHT = 3.0
 COUNTED = {"window": 2, "reverse": 0.5, "history": 3}
 
-both = pytest.mark.parametrize("name", ["l2rec", "sasrec"])
+every_model_that_takes_one = pytest.mark.parametrize(
+    "name", [name for name in LEARNERS if "transition_weight" in find(name).config.model_fields]
+)
 
 
 def retriever(name: str, backbone: Path, weight: float) -> Retriever:
@@ -48,7 +50,7 @@ def trained(name: str, backbone: Path, weight: float, folder: Path) -> Learner:
     return model
 
 
-@both
+@every_model_that_takes_one
 @torch.no_grad()
 def test_scores_are_the_dot_products_plus_the_weighted_score_of_the_floor(name: str, backbone: Path) -> None:
     model, batch = counted(name, backbone), worlds.batch_of([[3, 10, 2], [], [29, 1]])
@@ -57,14 +59,14 @@ def test_scores_are_the_dot_products_plus_the_weighted_score_of_the_floor(name: 
     assert floor().scores(batch)[0].std() > 0
 
 
-@both
+@every_model_that_takes_one
 def test_a_weight_of_zero_leaves_the_dot_products_alone(name: str, backbone: Path) -> None:
     model = retriever(name, backbone, 0.0)
     assert model.third is None
     assert not any(key.startswith("third") for key in model.state())
 
 
-@both
+@every_model_that_takes_one
 def test_training_counts_the_training_part_and_learns_what_it_learns_without(
     name: str, backbone: Path, tmp_path: Path
 ) -> None:
@@ -76,7 +78,7 @@ def test_training_counts_the_training_part_and_learns_what_it_learns_without(
         assert torch.equal(state["third." + key], tensor)
 
 
-@both
+@every_model_that_takes_one
 def test_the_counts_survive_the_trip_to_a_file(name: str, backbone: Path, tmp_path: Path) -> None:
     model, batch = counted(name, backbone), worlds.batch_of([[3, 10, 2], [29, 1]])
     _checkpoint.save(model, tmp_path)
@@ -86,7 +88,7 @@ def test_the_counts_survive_the_trip_to_a_file(name: str, backbone: Path, tmp_pa
         assert torch.equal(again.scores(batch), model.scores(batch))
 
 
-@both
+@every_model_that_takes_one
 def test_weights_without_the_counts_are_refused(name: str, backbone: Path, tmp_path: Path) -> None:
     _checkpoint.save(retriever(name, backbone, 0.0), tmp_path)
     with pytest.raises(RunError, match=r"weights: third\.events: does not fit the model's settings"):

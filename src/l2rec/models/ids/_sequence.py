@@ -1,0 +1,140 @@
+"""What the models of this room share: one table of item vectors that is read and asked, and a softmax over it."""
+
+import math
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from l2rec.models._base import Retriever
+from l2rec.models._third import ThirdSettings, add_third
+from l2rec.nn.losses import full_softmax, sampled_softmax
+from l2rec.nn.transformer import Dropout
+from l2rec.types import Batch, Items, Loss
+
+
+class SequenceSettings(ThirdSettings):
+    """The settings that all of them have."""
+
+    width: int = Field(default=128, ge=1)
+    """Width of item vectors and of the network."""
+    layers: int = Field(default=2, ge=0)
+    """Layers of the network."""
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    """Dropout on input vectors and inside the network."""
+    loss: Literal["full", "sampled"] = "full"
+    """Softmax over the whole catalogue, or over the target and sampled negatives."""
+    smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Label smoothing of the full softmax."""
+    negatives: int = Field(default=1024, ge=1)
+    """Negatives that the sampled softmax draws for each batch."""
+    draw: Literal["uniform", "popularity"] = "uniform"
+    """How they are drawn: every item alike, or in proportion to its training events plus one."""
+
+
+class HeadSettings(SequenceSettings):
+    """The settings of those that attend."""
+
+    heads: int = Field(default=2, ge=1)
+    """Attention heads of a layer; they divide the width."""
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> "HeadSettings":
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} do not divide width {self.width}. Set heads to a divisor of it")
+        return self
+
+
+class SequenceModel(Retriever):
+    """A retriever whose items are rows of one table, read scaled by the root of its width.
+
+    The root brings small item vectors, which a softmax of dot products needs, to the size at which a network learns
+    fast.
+    """
+
+    def __init__(
+        self, config: SequenceSettings, items: Items, attributes: int = 0, *, places: int = 0, spread: float = 0.02
+    ) -> None:
+        """Builds the tables.
+
+        Args:
+            config: The model's own `Config`.
+            items: The catalogue.
+            attributes: See the base class.
+            places: Positions that have a vector, counted from the oldest event that is read; 0 where the network needs
+                none.
+            spread: Standard deviation of their first values.
+        """
+        super().__init__(config, items, attributes)
+        self.config = config
+        self.items = nn.Embedding(len(items), config.width)
+        self.positions = nn.Embedding(places, config.width) if places else None
+        nn.init.normal_(self.items.weight, std=0.02)
+        if self.positions is not None:
+            nn.init.normal_(self.positions.weight, std=spread)
+        self.dropout = Dropout(config.dropout)
+        weights = items.counts + 1 if config.draw == "popularity" else torch.ones_like(items.counts)
+        self.register_buffer("weights", weights, persistent=False)
+        self.weights: Int[Tensor, " N"]
+        add_third(self, config, items)
+
+    def item_vectors(self) -> Float[Tensor, "N D"]:
+        """See the base class."""
+        return self.items.weight
+
+    def softmax(self, queries: Float[Tensor, "P D"], targets: Int[Tensor, " P"]) -> Float[Tensor, ""]:
+        """Returns the mean cross-entropy that the settings ask for; see `nn.losses`."""
+        vectors = self.items.weight
+        if self.config.loss == "full":
+            return full_softmax(queries, vectors, targets, smoothing=self.config.smoothing)
+        return sampled_softmax(queries, vectors, targets, self.weights, self.config.negatives)
+
+    def events(self, items: Int[Tensor, "B L"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        """Returns the scaled vector of every event; padding reads as an event of no item."""
+        vectors: Tensor = self.items(items) * math.sqrt(self.config.width) * mask.unsqueeze(-1)
+        return vectors
+
+    def placed(self, events: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+        """Returns events with the vectors of their positions, where there are any, and with dropout in training."""
+        if self.positions is not None:
+            place = torch.arange(events.shape[1], device=events.device).clamp(max=self.positions.num_embeddings - 1)
+            events = events + self.positions(place)
+        out: Tensor = self.dropout(events)
+        return out
+
+
+class CausalModel(SequenceModel):
+    """One that reads from the oldest event to the newest and is asked at every event for the one that follows."""
+
+    @abstractmethod
+    def states(self, batch: Batch) -> Float[Tensor, "B L D"]:
+        """Returns the state after every event, made of this event and those before it."""
+
+    def loss(self, batch: Batch) -> Loss:
+        """Returns the cross-entropy of the next item at every position that counts.
+
+        Raises:
+            ValueError: the batch has no targets.
+        """
+        targets, asked = asked_of(batch)
+        total = self.softmax(self.states(batch)[asked], targets[asked])
+        return Loss(total, {"retrieval": total.item()}, int(asked.sum()))
+
+    def user_vectors(self, batch: Batch) -> Float[Tensor, "B D"]:
+        """See the base class."""
+        last = (batch.lengths() - 1).clamp(min=0)
+        return self.states(batch)[torch.arange(len(batch), device=last.device), last]
+
+
+def asked_of(batch: Batch) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
+    """Returns the targets of a training batch, and where they count.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if batch.targets is None or batch.target_mask is None:
+        raise ValueError("a training batch has targets")
+    return batch.targets, batch.target_mask
