@@ -31,6 +31,8 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """How the weights of a model are learnt."""
 
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the training users that is learnt or counted from, chosen by the run's seed; the others are left out."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training part, at most."""
     batch_size: int = Field(default=128, ge=1)

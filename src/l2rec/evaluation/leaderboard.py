@@ -47,7 +47,9 @@ def caption(comparison: Comparison) -> str:
         return "Rows of different protocols or data: each says its own, and they are not tested against each other."
     row = comparison.rows[0]
     cases = "" if row.cases == row.users else f", {row.cases:,} cases"
-    return f"{first.data}, {first.part}: {first.protocol}. {row.users:,} users{cases}."
+    parts = [f"{r.origin.label} {r.origin.share:.4g}" for r in comparison.rows if r.origin.share < 1]
+    shares = f" Trained on a share of the users: {', '.join(parts)}." if parts else ""
+    return f"{first.data}, {first.part}: {first.protocol}. {row.users:,} users{cases}.{shares}"
 
 
 def _cells(row: Row, comparison: Comparison, shown: Sequence[str], mixed: bool) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ class Origin(Record):
     """Whether this is a floor or a published rival, against which the others are tested."""
     data: str
     """Name of the data set."""
+    share: float = 1.0
+    """Share of the training users that it was learnt or counted from."""
     fingerprint: str
     """Fingerprint of the prepared data."""
     part: str = Field(default="test", pattern="^(validation|test)$")

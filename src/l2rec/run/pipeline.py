@@ -12,6 +12,7 @@ import torch
 
 from l2rec.config import RunSettings, TrainingSettings, TuningSettings, read_toml, validated
 from l2rec.data.prepared import Prepared
+from l2rec.data.share import shared
 from l2rec.errors import DataError, RunError, SettingError
 from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
@@ -47,7 +48,7 @@ class Plan:
 
     Attributes:
         settings: Every setting, defaults filled in.
-        prepared: The data.
+        prepared: The data, its training part cut to the share that is asked for.
         model: The model, untrained.
         device: Where it will be computed.
     """
@@ -66,7 +67,7 @@ def plan(settings: RunSettings, device: str | None = None) -> Plan:
     """
     where = facts.device_of(device)
     complete = resolved(settings)
-    prepared = open_data(settings.data)
+    prepared = shared(open_data(settings.data), settings.training.share, settings.seed)
     torch.manual_seed(settings.seed)
     model = build(complete, prepared.items, prepared.train.attributes.shape[1])
     if isinstance(model, Learner) and not len(prepared.cases("validation")):
@@ -143,7 +144,8 @@ def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | No
     if not resume:
         raise RunError(f"{folder}: holds a run already. Pass --resume to go on with it, or --out for another folder.")
     before = RunFolder.open(folder)
-    then, now = _flat(before.manifest.settings), _flat(settings.model_dump(mode="json"))
+    unnamed = _flat({"training": TrainingSettings().model_dump(mode="json")})  # an earlier l2rec knew fewer of them
+    then, now = unnamed | _flat(before.manifest.settings), _flat(settings.model_dump(mode="json"))
     free = {f"training.{name}" for name in FREE}
     for name in sorted((then.keys() | now.keys()) - free):
         if then.get(name) != now.get(name) and not name.startswith("tuning."):

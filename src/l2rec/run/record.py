@@ -13,6 +13,7 @@ from torch import Tensor
 
 from l2rec import models
 from l2rec.config import EvaluationSettings, RunSettings
+from l2rec.data.share import shared
 from l2rec.errors import RunError
 from l2rec.evaluation import metrics
 from l2rec.evaluation.protocol import protocol_name
@@ -90,7 +91,8 @@ class Run:
         if part == "test" and not again and (self.path / RESULTS).is_file():
             return self.measured().results
         prepared = self.folder.data()
-        model = self.folder.model(prepared.items, device_of(device))
+        known = shared(prepared, self.settings.training.share, self.settings.seed).items
+        model = self.folder.model(known, device_of(device))
         cases = prepared.cases("validation" if part == "validation" else "test")
         settings = self.settings.evaluation
         origin = self._origin(protocol_name(prepared.split_name, settings), prepared.manifest.source, part)
@@ -131,6 +133,7 @@ class Run:
             tuning=self.settings.tuning,
             baseline=room[:2] == ["l2rec", "models"] and room[2] in BASELINE_ROOMS,
             data=data,
+            share=self.settings.training.share,
             fingerprint=self.manifest.fingerprint,
             part=part,
             protocol=protocol,

@@ -216,10 +216,14 @@ class RunFolder:
 
 
 def copy_ids(prepared: Prepared, folder: Path) -> None:
-    """Copies the tables of items and users, which know numbers, ids and titles, into a run folder."""
+    """Copies the tables of items and users into a run folder; items are counted as in `prepared`, maybe a share."""
     (folder / IDS).mkdir(parents=True, exist_ok=True)
     for name in ("items.parquet", "users.parquet"):
         shutil.copyfile(prepared.folder / name, folder / IDS / name)
+    items = pl.read_parquet(prepared.folder / "items.parquet")
+    own = pl.Series("count", prepared.items.counts.numpy(), items["count"].dtype)
+    if not items["count"].equals(own):
+        items.with_columns(own).write_parquet(folder / IDS / "items.parquet")
 
 
 def read_catalogue(folder: Path) -> tuple[Items, Ids]:

@@ -141,7 +141,7 @@ def _facts(model: Learner, train: Histories, settings: TrainingSettings, seed: i
     digest = blake2b(digest_size=8)
     for tensor in (train.items, train.offsets):
         digest.update(tensor.cpu().contiguous().numpy().data)
-    chosen = settings.model_dump(mode="json", exclude=FREE)
+    chosen = settings.model_dump(mode="json", exclude={*FREE, "share"})  # the hash of the training part tells a share
     return {
         **{f"training.{name}": value for name, value in chosen.items()},
         **{f"model.{name}": value for name, value in model.settings.model_dump(mode="json").items()},
