@@ -23,6 +23,7 @@ from l2rec.serving.api.straight import Straight
 from l2rec.serving.api.users import Lists
 from l2rec.serving.doorway import Doorway
 from l2rec.serving.store.contract import Store
+from l2rec.serving.trimming import keep_trim
 from l2rec.serving.wishes import Limits
 
 Guard = Callable[[ASGIApp], ASGIApp]
@@ -87,9 +88,10 @@ def _lifespan(stage: Stage, poll: float) -> Callable[[FastAPI], AbstractAsyncCon
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watch = Watch(stage, poll)
         await (watch.open() if stage.early else watch.look())
-        task = asyncio.create_task(watch.go_on())
+        tasks = [asyncio.create_task(watch.go_on()), asyncio.create_task(keep_trim())]
         yield
-        task.cancel()
+        for task in tasks:
+            task.cancel()
         stage.close()
 
     return lifespan
