@@ -4,31 +4,20 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from l2rec.models._third import ThirdSettings
-from l2rec.nn import backbone as backbones
+from l2rec.models.llm._reading import ReadingSettings
 from l2rec.nn.network import Plan
 from l2rec.nn.router import Pools
 
 
-class Config(ThirdSettings):
+class Config(ReadingSettings):
     """Settings of L2Rec; the defaults are what validated best on amazon-scientific-2018 with MiniLM."""
 
-    history: int = Field(default=20, ge=1, le=1000)
-    """Items of a history that the model reads; older ones are cut off."""
-    backbone: str = backbones.MINILM
-    """Frozen language model: all-MiniLM-L6-v2, a local folder, or a name on the Hugging Face hub."""
-    pretrained: bool = True
-    """Whether the backbone's weights are loaded; without, they are random in the same shape."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Type of the frozen weights and of the arithmetic with them."""
     views: Literal["both", "semantic", "behavioural"] = "both"
     """Which views of the history are read."""
     fusion: Literal["acf", "mean", "gate-less"] = "acf"
     """How two views become one vector: a dynamic gate, one half each, or one learned gate for everybody."""
     integration: Literal["parameter", "input", "output"] = "parameter"
     """Where behaviour meets text: experts on shared weights, item vectors in the text, or two passes tied by a loss."""
-    targets: Literal["ffn", "attention", "all"] = "ffn"
-    """Matrices of a block that carry experts."""
     shared: int = Field(default=2, ge=0, le=64)
     """Shared experts, always on."""
     semantic: int = Field(default=4, ge=0, le=64)
@@ -45,28 +34,12 @@ class Config(ThirdSettings):
     """What a router reads; an empty list gives static gates, the same for every user."""
     router_width: int = Field(default=8, ge=1, le=1024)
     """Width of the router's interaction between context and user."""
-    tokens_per_item: int = Field(default=8, ge=2, le=512)
-    """Tokens of an item in the semantic view, its separator counted."""
-    item_tokens: int = Field(default=64, ge=2, le=512)
-    """Tokens of an item's text that its pooled vector is made of."""
     item_side: Literal["frozen", "adapted"] = "frozen"
     """Whether item texts are pooled by the frozen backbone or by the adapted one."""
     refresh_every: int = Field(default=200, ge=1)
     """Steps between two refreshes of the item texts' vectors, where the item side is adapted."""
-    projector_width: int = Field(default=256, ge=1, le=8192)
-    """Hidden width of the projector from item vectors to input positions."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Dropout on item vectors that go in and on view vectors that come out."""
-    id_dropout: float = Field(default=0.15, ge=0, le=1)
-    """Probability that an item is shown without its ID vector in a training step; 1 uses text alone."""
-    negatives: int = Field(default=0, ge=0)
-    """Sampled negatives of the softmax; 0 ranks the whole catalogue."""
-    smoothing: float = Field(default=0.2, ge=0, lt=1)
-    """Label smoothing of the softmax over the whole catalogue."""
     transition_weight: float = Field(default=16.0, ge=0)
     """Factor of the transition floor's score beside the model's own; 0 leaves this third signal out."""
-    temperature: float = Field(default=0.07, gt=0)
-    """Starting temperature of the cosine between user and item; learnt."""
     view_weight: float = Field(default=0.5, ge=0)
     """Weight of each view's own retrieval loss beside that of the fused vector."""
     bpc_weight: float = Field(default=0.05, ge=0)
@@ -83,7 +56,7 @@ class Config(ThirdSettings):
         return self
 
     def plan(self) -> Plan:
-        """Returns the shape of the network; the controls of the claim keep the same number of ranks."""
+        """See the base class; the controls of the claim keep the same number of ranks."""
         total = self.shared + self.semantic + self.behavioural
         pools, signals, fusion = (self.shared, self.semantic, self.behavioural), self.signals, self.fusion
         top, half = self.top, max(total // 2, 1)
