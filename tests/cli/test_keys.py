@@ -84,3 +84,12 @@ def test_a_key_that_is_not_there_cannot_be_revoked(call: Call, place: str) -> No
     said = call("keys", "revoke", "--store", place, "--name", "nobody")
     assert said.code == 2
     assert '--name "nobody": no such key. See: l2rec keys list' in said.err
+
+
+def test_a_hint_holds_no_password(call: Call, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqliteStore(Path(place.removeprefix("sqlite:///")))
+    monkeypatch.setattr("l2rec.serving.store.opening.open_store", lambda _: store)
+    said = call("keys", "revoke", "--store", "redis://shop:hidden@localhost:6399/0", "--name", "nobody")
+    assert said.code == 2
+    assert "l2rec keys list --store redis://shop:***@localhost:6399/0" in said.err
+    assert "hidden" not in said.err

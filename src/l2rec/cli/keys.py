@@ -70,12 +70,12 @@ def revoke(store: Place, name: Name) -> None:
 
     Every server that runs on the store refuses it within a second.
     """
-    from l2rec.serving.store.opening import open_store
+    from l2rec.serving.store.opening import open_store, shown
 
     opened = open_store(store)
     try:
         if not opened.drop_key(name):
-            raise SettingError(f'--name "{name}": no such key. See: l2rec keys list --store {store}')
+            raise SettingError(f'--name "{name}": no such key. See: l2rec keys list --store {shown(store)}')
         left = opened.keys()
     finally:
         opened.close()
