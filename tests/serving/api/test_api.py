@@ -1,6 +1,7 @@
 """The routes: any id in a path, every refusal in one line, a description that is true."""
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from l2rec.errors import SettingError, StoreDownError
+from l2rec.errors import SettingError, StoreDownError, StoreError
 from l2rec.serving.answering.batching import BusyError, LateError, StoppedError
 from l2rec.serving.answering.desk import UnknownError
 from l2rec.serving.answering.stage import NotReadyError
@@ -232,6 +233,24 @@ def test_the_parameters_of_a_list_are_read(client: TestClient) -> None:
 
 
 def test_what_may_pass_later_is_503() -> None:
-    later = (NotReadyError("x"), StoreDownError("x"), BusyError("x"), LateError("x"), StoppedError("x"))
+    later = (
+        NotReadyError("x"),
+        StoreDownError("x"),
+        StoreError("x"),
+        BusyError("x"),
+        LateError("x"),
+        StoppedError("x"),
+    )
     assert {status_of(error) for error in later} == {503}
     assert (status_of(UnknownError("x")), status_of(SettingError("x"))) == (404, 422)
+
+
+def test_a_damaged_row_is_no_fault_of_who_asks(client: TestClient, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "store.sqlite") as file:
+        file.execute("UPDATE rows SET data = x'01' WHERE user_id = ?", [b"u5"])
+    file.close()
+    for what in ("recommendations", "explanation"):
+        answer = client.get(f"/v1/users/u5/{what}")
+        assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+        assert "a user's row: not in the layout" in answer.json()["error"]
+    assert client.get("/v1/users/u6/recommendations").status_code == 200

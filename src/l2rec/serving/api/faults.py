@@ -9,14 +9,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from l2rec.config import Settings
-from l2rec.errors import L2RecError, StoreDownError
+from l2rec.errors import L2RecError, StoreError
 from l2rec.serving.answering.batching import BusyError, ComingError, LateError, StoppedError
 from l2rec.serving.answering.desk import UnknownError
-from l2rec.serving.answering.stage import NotReadyError
 
 RETRY_SECONDS = 1
 """Seconds after which a caller whom the server had to refuse may ask again."""
-_LATER = (BusyError, ComingError, LateError, StoppedError, NotReadyError, StoreDownError)
+_LATER = (BusyError, ComingError, LateError, StoppedError, StoreError)
 _MEANINGS = {
     400: "The body is cut, or no text.",
     401: "No key, or one that is unknown or expired.",
