@@ -116,6 +116,19 @@ def test_a_slow_answer_of_one_release_is_not_taken_for_another_ones(far: Far) ->
     asyncio.run(story())
 
 
+def test_a_row_of_the_next_release_does_not_stand_in_for_a_late_one_of_this(far: Far) -> None:
+    async def story() -> None:
+        memory = Memory(far)
+        far.seconds = 0.4
+        late = asyncio.create_task(memory.user("1", "u", 0.2))
+        await asyncio.sleep(0.05)
+        far.seconds = 0.0
+        assert first((await memory.user("2", "u"))[0]) == 2
+        assert await late == (UserState(None), DOWN)
+
+    asyncio.run(story())
+
+
 def test_what_is_remembered_answers_while_the_store_is_down(store: Far) -> None:
     async def story() -> None:
         memory = Memory(store)

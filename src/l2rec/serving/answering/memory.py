@@ -84,8 +84,9 @@ class Memory:
             self._kept.clear()
             self._version, self.size = version, 0
         state = await self._asked(version, user_id, seconds)
-        if state is None:
-            return self._kept.get(user_id, _NOBODY).state, DOWN
+        if state is None:  # another release may have come meanwhile, whose rows mean nothing to this one
+            kept = self._kept.get(user_id, _NOBODY) if version == self._version else _NOBODY
+            return kept.state, DOWN
         whole = self._whole(version, user_id, state)
         lost = version == self.gone and whole.row is None
         return whole, GONE if lost or whole is not state else ""
