@@ -19,6 +19,7 @@ ROOMS = {
     "models": "the finder, and what every model owes",
     "models/floors": "what every model is measured against",
     "models/ids": "models that know items by their numbers",
+    "models/text": "models that know items by what is written of them, with a network of their own",
     "models/llm": "models that read items with a language model",
     "evaluation": "ranks, metrics, slices, significance",
     "evaluation/report": "one file that a person opens",

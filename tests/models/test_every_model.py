@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "tokens_per_item": 4,
     "item_tokens": 8,
     "projector_width": 16,
+    "preparation": 1,
     "transition_weight": 0.0,
 }
 """What keeps a model small, by the names of fields; a model takes those that it has."""

@@ -1,12 +1,21 @@
 """The softmax losses against their plain formulas, and the sampled one against the full one in the mean."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from l2rec.nn import losses
-from l2rec.nn.losses import draw, full_softmax, mean_log_partition, sampled_softmax, softmax_over_drawn
+from l2rec.nn.losses import (
+    draw,
+    full_softmax,
+    matched_softmax,
+    mean_log_partition,
+    sampled_softmax,
+    softmax_over_drawn,
+)
 
 
 def vectors(rows: int, width: int = 6, seed: int = 0) -> Tensor:
@@ -124,3 +133,17 @@ def test_items_are_drawn_in_proportion_to_their_weights_and_never_at_weight_zero
     shares = torch.bincount(drawn, minlength=6) / 20_000
     torch.testing.assert_close(shares, weights / 10, atol=0.02, rtol=0)
     torch.testing.assert_close(log_q, torch.log(20_000 * weights / 10)[drawn])
+
+
+def test_a_match_is_told_from_the_keys_of_others_and_not_from_those_that_are_as_good() -> None:
+    queries, keys = torch.randn(4, 3), torch.randn(4, 3)
+    groups = [0, 1, 0, 2]
+    expected = []
+    for row in range(4):
+        others = [k for k in range(4) if k == row or groups[k] != groups[row]]
+        marks = [math.exp(float(queries[row] @ keys[k])) for k in others]
+        expected.append(-math.log(math.exp(float(queries[row] @ keys[row])) / sum(marks)))
+    group = torch.tensor(groups)
+    found = matched_softmax(queries, keys, group.unsqueeze(1) == group)
+    assert found.item() == pytest.approx(sum(expected) / 4, rel=1e-5)
+    assert matched_softmax(queries[:0], keys[:0], torch.ones(0, 0, dtype=torch.bool)).item() == 0

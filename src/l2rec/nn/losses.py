@@ -70,6 +70,23 @@ def sampled_softmax(
     return softmax_over_drawn(queries, items[targets], items[drawn], drawn == targets.unsqueeze(1), log_q)
 
 
+def matched_softmax(
+    queries: Float[Tensor, "P D"], keys: Float[Tensor, "P D"], same: Bool[Tensor, "P P"]
+) -> Float[Tensor, ""]:
+    """Returns the mean cross-entropy of every query's own key among the keys of the batch; P = 0 gives 0.
+
+    Args:
+        queries: One vector for each row.
+        keys: What each query asks for, and what the others are told from.
+        same: True where a key is as good as a query's own, and so no negative; the diagonal does not count.
+    """
+    if not len(queries):
+        return (queries.sum() + keys.sum()) * 0.0
+    own = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
+    logits = (queries @ keys.T).float().masked_fill(same & ~own, -torch.inf)
+    return (logits.logsumexp(1) - logits.diagonal()).mean()
+
+
 def draw(weights: Float[Tensor, " N"] | Int[Tensor, " N"], count: int) -> tuple[Int[Tensor, " K"], Float[Tensor, " K"]]:
     """Returns items drawn with replacement in proportion to `weights`, and the log of how often each is expected."""
     total = weights.double().cumsum(0)

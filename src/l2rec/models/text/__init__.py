@@ -1,0 +1,1 @@
+"""Models that know items by what is written of them, with a network of their own."""
