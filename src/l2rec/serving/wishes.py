@@ -106,7 +106,7 @@ class Wish:
         filters: Which items may be listed.
         diversity: 0 for the best scores alone, up to 1 for the greatest difference alone (see `diversified`).
         prompt: What is wanted, in words, within the user's taste.
-        deadline: Seconds within which the model must answer; after them the next best source does.
+        deadline: Seconds within which store and model must answer; after them the next best source does.
     """
 
     k: int = 10

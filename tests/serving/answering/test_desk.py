@@ -1,16 +1,18 @@
 """The chain: fresh, else made ahead, else a newcomer's, else popular; and what stands in the answer's notes."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from l2rec.errors import SettingError
-from l2rec.serving.answering.batching import BusyError
+from l2rec.serving.answering.batching import BusyError, LateError
 from l2rec.serving.answering.desk import DEAF, FAILED, LATE, Desk
 from l2rec.serving.answering.memory import DOWN
 from l2rec.serving.answering.stage import NotReadyError, Stage
+from l2rec.serving.records import UserState
 from l2rec.serving.store.sqlite import SqliteStore
 from l2rec.serving.wishes import Wish
 from tests.serving.answering.moods import Moody, Stubborn, did, ids
@@ -32,6 +34,30 @@ def test_a_late_model_leaves_the_list_made_ahead_without_what_was_seen(tell: Cal
         Stubborn.gate.set()
         fresh = await desk.for_user("u5", Wish(k=4))
         assert (fresh.source, fresh.notes, fresh.age) == ("fresh", (), 0.0)
+
+    tell(story)
+
+
+def test_a_slow_store_and_a_late_model_share_one_deadline(
+    tell: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(self: Moody, version: str, user_id: str) -> UserState:
+        time.sleep(0.7)
+        return SqliteStore.user(self, version, user_id)
+
+    async def story(desk: Desk) -> None:
+        await desk.report([did("e", "u5", "i3")])
+        monkeypatch.setattr(Moody, "is_local", False)
+        monkeypatch.setattr(Moody, "user", slowly)
+        Stubborn.gate.clear()
+        for deadline in (1.0, 0.5):
+            began = time.monotonic()
+            answer = await desk.for_user("u5", Wish(deadline=deadline))
+            assert time.monotonic() - began < deadline + 0.4
+            assert answer.source == "cached"
+        with pytest.raises(LateError):
+            await desk.explained("u5", [], Wish(deadline=1.0))
+        assert time.monotonic() - began < 0.5 + 1.0 + 0.8
 
     tell(story)
 

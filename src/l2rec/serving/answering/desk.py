@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -68,7 +69,7 @@ class Desk:
             BusyError: the model is asked and too many questions wait.
             NotReadyError: there is no release.
         """
-        edition = self.stage.ready
+        edition, began = self.stage.ready, time.monotonic()
         state, note = await self._memory.user(edition.release.version, user_id, wish.deadline)
         notes = (note,) if note else ()
         if state.row is not None and not state.events and not notes:
@@ -76,6 +77,7 @@ class Desk:
             ready = self._ahead(edition, state.row, wish)
             if ready is not None:
                 return ready
+        wish = _left(wish, began)
         try:
             return await self._answer(edition, self._person(edition, user_id, state, wish, notes), wish)
         except StoppedError:
@@ -150,8 +152,9 @@ class Desk:
             LateError: the model did not answer within the deadline.
             NotReadyError: there is no release.
         """
-        edition = self.stage.ready
+        edition, began = self.stage.ready, time.monotonic()
         state, note = await self._memory.user(edition.release.version, user_id, wish.deadline)
+        wish = _left(wish, began)
         if state.row is None and not state.events:
             raise UnknownError(f"users/{user_id}: nothing is known of this user. Report an event first.")
         person = self._heard(edition, self._person(edition, user_id, state, wish, (note,) if note else ()))
@@ -163,11 +166,12 @@ class Desk:
             return await self.explained(user_id, item_ids, wish)
 
     async def _reasons(self, edition: Edition, person: Person, numbers: list[int], wish: Wish) -> Explanation:
+        began = time.monotonic()
         if not numbers:
             hidden = self._hidden(edition, person.ask, wish)
             question = Question(person.ask, wish.k, hidden, wish.filters, wish.diversity)
             numbers = (await edition.ask(question, wish.deadline))[0]
-        return await edition.explained(person.ask, numbers, wish.deadline)
+        return await edition.explained(person.ask, numbers, _left(wish, began).deadline)
 
     def _numbers(self, edition: Edition, item_ids: Sequence[str]) -> list[int]:
         found = [(item_id, edition.shelf.number(item_id)) for item_id in item_ids]
@@ -273,6 +277,11 @@ class Desk:
         new: list[bool] = await asyncio.to_thread(self.stage.store.append, events)
         self.metrics.events.inc(sum(new))
         return new
+
+
+def _left(wish: Wish, began: float) -> Wish:
+    """The wish, with what is left of its deadline since it began (of `time.monotonic`)."""
+    return replace(wish, deadline=max(0.0, wish.deadline - (time.monotonic() - began)))
 
 
 def _best_source(person: Person) -> Source | None:

@@ -92,7 +92,7 @@ class WishBody(Settings):
     deadline_ms: Annotated[float, Field(gt=0, json_schema_extra={"maximum": DEFAULT_LIMITS.seconds * 1000})] = (
         DEFAULT.deadline * 1000
     )
-    """Milliseconds within which the model must answer; after them the next best source does."""
+    """Milliseconds within which store and model must answer; after them the next best source does."""
 
     def wish(self, limits: Limits) -> Wish:
         """Returns the wish.
