@@ -34,6 +34,6 @@ class Whitening(nn.Module):
         logits = x @ self.gates
         if self.training:
             logits = logits + torch.randn_like(logits) * (functional.softplus(x @ self.noise) + _LEAST_NOISE)
-        gates = logits.softmax(-1).unsqueeze(1)
-        out: Tensor = (gates @ (turned.view(len(x), *moves.shape) - moves)).squeeze(1)
+        gates = logits.softmax(-1)
+        out: Tensor = (gates.unsqueeze(1) @ turned.view(len(x), *moves.shape)).squeeze(1) - gates @ moves
         return out
