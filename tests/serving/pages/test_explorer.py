@@ -1,6 +1,7 @@
 """The explorer as the server renders it: the API's own lists, histories that are changed, reasons, and complaints."""
 
 import re
+from collections.abc import Sequence
 
 import pytest
 from starlette.testclient import TestClient
@@ -9,6 +10,7 @@ from l2rec.serving.answering.batching import StoppedError
 from l2rec.serving.answering.edition import Edition, Engine
 from l2rec.serving.model.explain import Explanation
 from l2rec.serving.store.sqlite import SqliteStore
+from l2rec.serving.wishes import Answer, Wish
 from tests.serving.pages.reading import Page, read
 from tests.serving.service import desk_of, event, listed
 from tests.worlds import COLOURS, THINGS
@@ -123,6 +125,38 @@ def test_reasons_of_a_model_that_was_replaced_are_the_next_one_s(client: TestCli
     page = read(client, "/explore?user=u5&k=4&why=1")
     assert stage.edition is not old
     assert page.texts["carried"] == expected
+    old.close()
+
+
+def test_a_list_of_a_model_that_came_meanwhile_has_its_own_titles(client: TestClient, store: SqliteStore) -> None:
+    for name, text in (("one", "red lamp"), ("two", "green box"), ("one", "red lamp")):
+        client.put(f"/v1/items/{name}", json={"title": name, "text": text})
+    desk = desk_of(client)
+    old, of_user, of_ask = desk.stage.ready, desk.for_user, desk.for_ask
+
+    def replaced() -> None:
+        if desk.stage.edition is old:  # the next one hears of the two in another order
+            desk.stage.edition = Edition.load(old.release, store.items(), Engine())
+
+    async def for_user(user_id: str, wish: Wish) -> Answer:
+        replaced()
+        return await of_user(user_id, wish)
+
+    async def for_ask(history: Sequence[str], text: None, attributes: None, wish: Wish) -> Answer:
+        replaced()
+        return await of_ask(history, text, attributes, wish)
+
+    desk.for_user, desk.for_ask = for_user, for_ask  # type: ignore[method-assign, assignment]
+    page = read(client, "/explore?user=u5&k=32")
+    assert desk.stage.edition is not old
+    assert lines(page) == [item["title"] for item in listed(client, "/v1/users/u5/recommendations", k=32)["items"]]
+    assert {"one", "two"} <= {*lines(page)}
+    desk.stage.ready.close()
+    desk.stage.edition = old
+    page = read(client, "/newcomer?prompt=red+lamp&k=32")
+    assert desk.stage.edition is not old
+    answer = client.post("/v1/recommendations", json={"prompt": "red lamp", "k": 32}).json()
+    assert [" ".join(text.split()) for text in page.texts["title"]] == [item["title"] for item in answer["items"]]
     old.close()
 
 

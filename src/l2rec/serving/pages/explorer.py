@@ -115,6 +115,8 @@ class Explorer:
             answer = await self.desk.for_ask(past.ids, None, attributes, question.wish)
         else:
             answer = await self.desk.for_user(question.user, question.wish)
+        if self.desk.stage.ready is not edition:  # the numbers of the list may be the next one's
+            raise StoppedError("the release was replaced meanwhile. Ask again.")
         reasons, silent = await self._reasons(edition, question, past, answer)
         places = [
             (item_of(edition.shelf, number), score, reasons.items.get(number) if reasons else None)

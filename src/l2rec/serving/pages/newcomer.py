@@ -64,6 +64,8 @@ class Newcomer:
         traits = traits_of(edition.folder.manifest)
         said = spoken(told, traits, edition.width)
         answer = await self.desk.for_ask((), None, said.vector, question.wish)
+        if self.desk.stage.ready is not edition:  # the numbers of the list may be the next one's
+            return await self.look(request)
         places = [
             (item_of(edition.shelf, number), score, None)
             for number, score in zip(answer.numbers, answer.scores, strict=True)
