@@ -140,7 +140,7 @@ def test_filters_act_at_once_and_errors_stand_beside_their_field(page: Page) -> 
     expect(beside).to_have_text("")
 
 
-PAGES = ("/", "/explore?user=u5&why=1", "/newcomer", "/runs", "/service", "/login")
+PAGES = ("/", "/explore?user=u5&why=1", "/newcomer?prompt=red+lamp", "/runs", "/service", "/login")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -152,6 +152,8 @@ def test_a_phone_does_not_scroll_sideways_and_the_night_is_dark(chromium: Browse
     witness.watch(page)
     page.goto(path)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
+    broken = "all => all.filter(one => /^\\S+$/.test(one.textContent) && one.offsetHeight > 40).map(one => one.id)"
+    assert page.eval_on_selector_all("h1, h2", broken) == []
     colours = page.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
     ground, ink = (sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in colours)
     assert ground < 60
