@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from l2rec.nn.transformer import Block, Dropout, Transformer
 
@@ -75,6 +76,17 @@ def test_told_what_to_see_a_position_looks_at_just_that() -> None:
         torch.testing.assert_close(found[:, t], block(x[:, order])[:, -1], rtol=1e-9, atol=1e-12)
     other = torch.cat((x[:, :4], torch.randn(1, 1, 8, dtype=torch.float64)), 1)
     assert torch.equal(block(other, torch.tensor([[t in seen for t in range(5)]]))[:, :4], found[:, :4])
+
+
+def test_a_position_of_nothing_takes_up_the_mean_of_what_it_sees() -> None:
+    network = Transformer(width=16, layers=1, heads=2, inner=8, dropout=0.0)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter) if parameter.ndim > 1 else None
+    network.pass_on(0.5)
+    x = torch.cat((torch.zeros(1, 1, 16), torch.randn(1, 3, 16)), 1)
+    seen = torch.tensor([[True, True, True, False]])
+    mean = functional.layer_norm(x[:, :3], (16,)).mean(1)
+    torch.testing.assert_close(network(x, seen)[:, 0], functional.layer_norm(0.5 * mean, (16,)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])

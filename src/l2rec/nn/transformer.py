@@ -93,6 +93,22 @@ class Transformer(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
+    @torch.no_grad()
+    def pass_on(self, share: float) -> None:
+        """Lets every block start by handing on what it attends to, in place of next to nothing.
+
+        A position that holds no item, as a hidden one, has nothing else to tell, and a softmax over the very vectors
+        that are read learns little until the way from one to the other is near the identity.
+
+        Args:
+            share: Of the mean of what is attended to, after its norm, that each block adds.
+        """
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            own = torch.eye(block.attention_out.in_features)
+            block.attention_in.weight[2 * len(own) :] += own
+            block.attention_out.weight += share * own
+
     def forward(self, x: Float[Tensor, "B L D"], seen: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L D"]:
         """Returns what each position has gathered.
 

@@ -97,11 +97,18 @@ class SequenceModel(Retriever):
         vectors: Tensor = self.items(items) * math.sqrt(self.config.width) * mask.unsqueeze(-1)
         return vectors
 
-    def placed(self, events: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        """Returns events with the vectors of their positions, where there are any, and with dropout in training."""
+    def placed(
+        self, events: Float[Tensor, "B L D"], place: Int[Tensor, "*B L"] | None = None
+    ) -> Float[Tensor, "B L D"]:
+        """Returns events with the vectors of their positions, where there are any, and with dropout in training.
+
+        Args:
+            events: See `events`.
+            place: Their positions; counted from the oldest where None.
+        """
         if self.positions is not None:
-            place = torch.arange(events.shape[1], device=events.device).clamp(max=self.positions.num_embeddings - 1)
-            events = events + self.positions(place)
+            place = torch.arange(events.shape[1], device=events.device) if place is None else place
+            events = events + self.positions(place.clamp(0, self.positions.num_embeddings - 1))
         out: Tensor = self.dropout(events)
         return out
 
