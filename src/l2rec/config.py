@@ -78,7 +78,7 @@ class TuningSettings(Settings):
     """How the settings of the model were chosen; described, not acted on, and no number moves by it."""
 
     trials: int | None = Field(default=None, ge=0)
-    """Settings tried on validation to choose these, these included; not said where left out."""
+    """Settings tried on validation to choose these, these included, or granted to a search; not said where left out."""
     seconds: float | None = Field(default=None, ge=0)
     """The same budget in seconds; not said where left out."""
     method: str | None = Field(default=None, pattern="^(hand|search)$")

@@ -21,6 +21,14 @@ class RunError(L2RecError):
     """A run folder is missing, half written, changed or does not fit."""
 
 
+class DivergedError(RunError):
+    """A training came to a loss or a gradient that is no finite number."""
+
+
+class InterruptedRunError(RunError):
+    """A training was asked to stop, and can go on from its checkpoint."""
+
+
 class ModelError(L2RecError):
     """A model's name is unknown or its file does not keep the contract."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from l2rec.cli import demo, diagnose, doctor, evaluate, keys, models, prepare, publish, recommend, serve, train
+from l2rec.cli import demo, diagnose, doctor, evaluate, keys, models, prepare, publish, recommend, search, serve, train
 from l2rec.cli.show import say
 from l2rec.errors import L2RecError
 
@@ -21,6 +21,7 @@ app.command("demo")(demo.demo)
 app.command("prepare")(prepare.prepare)
 app.command("diagnose")(diagnose.diagnose)
 app.command("train")(train.train)
+app.command("search")(search.search)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)
 app.command("recommend")(recommend.recommend)

@@ -12,6 +12,7 @@ from l2rec.cli.models import settings_of
 from l2rec.config import EvaluationSettings, RunSettings, Settings, TrainingSettings, TuningSettings
 from l2rec.data.columns import Columns
 from l2rec.data.splits import SplitSettings
+from l2rec.run.space import SearchSettings
 
 WIDTH = 100
 
@@ -51,6 +52,7 @@ def _settings() -> Iterator[str]:
     yield from _table("[training]", TrainingSettings)
     yield from _table("[evaluation]", EvaluationSettings)
     yield from _table("[tuning]", TuningSettings)
+    yield from _table("[search]", SearchSettings)
     for name in models.names():
         found = models.find(name)
         yield from _table(f'[model] name = "{name}"', found.config, found.summary)

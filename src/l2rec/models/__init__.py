@@ -10,16 +10,20 @@ from l2rec.config import ModelSettings
 from l2rec.errors import ModelError
 from l2rec.models._base import Counter, Explaining, Growing, Learner, Recommender, Retriever, TextReader
 from l2rec.models._prefix import PrefixReader
+from l2rec.models._space import Choices, Range, Space
 
 __all__ = [
+    "Choices",
     "Counter",
     "Explaining",
     "Found",
     "Growing",
     "Learner",
     "PrefixReader",
+    "Range",
     "Recommender",
     "Retriever",
+    "Space",
     "TextReader",
     "find",
     "names",
@@ -27,11 +31,12 @@ __all__ = [
 
 
 class Found(NamedTuple):
-    """The two things that a model's file offers, and its opening sentence."""
+    """What a model's file offers: its two classes, its opening sentence, and what a search of its settings tries."""
 
     config: type[ModelSettings]
     model: type[Recommender]
     summary: str
+    space: Space
 
 
 def names() -> list[str]:
@@ -40,7 +45,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Found:
-    """Returns `Config` and `Model` of one model's file.
+    """Returns `Config`, `Model` and, empty where there is none, `SPACE` of one model's file.
 
     Raises:
         ModelError: no model has that name, or its file lacks `Config` or `Model`.
@@ -54,7 +59,8 @@ def find(name: str) -> Found:
     offered = vars(module)
     if "Config" not in offered or "Model" not in offered:
         raise ModelError(f"{places[name]}: offers no Config and Model. Add both; docs/add-a-model.md shows how.")
-    return Found(offered["Config"], offered["Model"], (module.__doc__ or "").strip().split("\n")[0])
+    summary = (module.__doc__ or "").strip().split("\n")[0]
+    return Found(offered["Config"], offered["Model"], summary, offered.get("SPACE", {}))
 
 
 def _own() -> dict[str, str]:

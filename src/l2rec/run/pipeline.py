@@ -3,7 +3,7 @@
 import difflib
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
 from l2rec.run import facts
 from l2rec.run.record import Run, forget, validation
+from l2rec.run.space import SearchSettings
 from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data
 from l2rec.serving.pins import pinned_files
 from l2rec.training.check import check as training_check
@@ -35,11 +36,13 @@ class Options:
         resume: Whether to go on where a run in the same folder stopped; a finished run is taken as it is, unless its
             seconds were up and it is now given more.
         progress: Whether to show a progress bar on stderr.
+        heard: Told the metrics of every validation before they are judged; what it raises ends the training.
     """
 
     device: str | None = None
     resume: bool = False
     progress: bool = False
+    heard: Callable[[dict[str, float]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,14 @@ def plan(settings: RunSettings, device: str | None = None) -> Plan:
 def settings_of(config: Path, overrides: Sequence[str] = ()) -> RunSettings:
     """Returns the settings of a TOML file with `name=value` overrides laid over them.
 
+    `[search]` may stand in the file and decides no run.
+
     Raises:
         SettingError: the file cannot be read, or a setting is unknown, missing or out of range.
     """
-    return validated(RunSettings, read_toml(config, overrides), "")
+    values = read_toml(config, overrides)
+    validated(SearchSettings, values.pop("search", {}), "search")
+    return validated(RunSettings, values, "")
 
 
 def resolved(settings: RunSettings) -> RunSettings:
@@ -96,7 +103,7 @@ def resolved(settings: RunSettings) -> RunSettings:
     """
     name, config = model_config(settings)
     complete = settings.model_copy(update={"model": {"name": name, **config.model_dump(mode="json")}})
-    known = _flat({"model": complete.model, "training": complete.training.model_dump(mode="json")})
+    known = flat({"model": complete.model, "training": complete.training.model_dump(mode="json")})
     for searched in complete.tuning.space:
         if searched not in known:
             close = difflib.get_close_matches(searched, known, n=1, cutoff=0.75)
@@ -144,8 +151,8 @@ def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | No
     if not resume:
         raise RunError(f"{folder}: holds a run already. Pass --resume to go on with it, or --out for another folder.")
     before = RunFolder.open(folder)
-    unnamed = _flat({"training": TrainingSettings().model_dump(mode="json")})  # an earlier l2rec knew fewer of them
-    then, now = unnamed | _flat(before.manifest.settings), _flat(settings.model_dump(mode="json"))
+    unnamed = flat({"training": TrainingSettings().model_dump(mode="json")})  # an earlier l2rec knew fewer of them
+    then, now = unnamed | flat(before.manifest.settings), flat(settings.model_dump(mode="json"))
     free = {f"training.{name}" for name in FREE}
     for name in sorted((then.keys() | now.keys()) - free):
         if then.get(name) != now.get(name) and not name.startswith("tuning."):
@@ -173,11 +180,12 @@ def _has_more_time(before: RunFolder, settings: TrainingSettings) -> bool:
     return settings.max_seconds is None or settings.max_seconds > taken
 
 
-def _flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
+    """Returns nested values by their whole names, e.g. `model.width`."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{place}{name}.") if isinstance(value, dict) else {f"{place}{name}": value}
-    return flat
+        found |= flat(value, f"{place}{name}.") if isinstance(value, dict) else {f"{place}{name}": value}
+    return found
 
 
 def _trained(run: Plan, folder: Path, options: Options) -> float:
@@ -193,10 +201,17 @@ def _trained(run: Plan, folder: Path, options: Options) -> float:
 
 def _occasion(run: Plan, folder: Path, options: Options) -> Occasion:
     evaluation, cases = run.settings.evaluation, run.prepared.cases("validation")
+
+    def validate(model: Learner) -> dict[str, float]:
+        metrics = validation(model, cases, evaluation)
+        if options.heard is not None:
+            options.heard(metrics)
+        return metrics
+
     return Occasion(
         folder=folder,
         seed=run.settings.seed,
-        validate=lambda model: validation(model, cases, evaluation),
+        validate=validate,
         resume=options.resume and Checkpoints(folder / "last").newest() is not None,
         progress=options.progress,
         device=options.device,

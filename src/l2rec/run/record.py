@@ -174,7 +174,7 @@ def ranked(model: Model, cases: Cases, settings: EvaluationSettings) -> Rankings
     return rank(_scorer(model), cases, history=history, token_counts=counts, settings=settings)
 
 
-def validation(model: Learner, cases: Cases, settings: EvaluationSettings) -> dict[str, float]:
+def validation(model: Model, cases: Cases, settings: EvaluationSettings) -> dict[str, float]:
     """Returns every metric of a model on the validation cases; NDCG@10 among them whatever the cut-offs are."""
     return metrics.means(ranked(model, cases, settings), _with_chief(settings).cutoffs)
 

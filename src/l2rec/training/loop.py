@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from l2rec.config import TrainingSettings
-from l2rec.errors import RunError
+from l2rec.errors import DivergedError, InterruptedRunError, RunError
 from l2rec.models import _checkpoint
 from l2rec.models._base import Learner
 from l2rec.training import runlog
@@ -76,7 +76,7 @@ def fit(model: Learner, train: Histories, settings: TrainingSettings, occasion: 
                     model.readings.clear()
                 if taken.asked or (interrupt.asked and processes.size == 1):
                     setup.save(model)
-                    raise RunError(_interrupted(course, setup.checkpoints.folder))
+                    raise InterruptedRunError(_interrupted(course, setup.checkpoints.folder))
                 if course.step % settings.checkpoint_every == 0 and course.place < steps:
                     setup.save(model)
             late = processes.from_first(course.late(settings))
@@ -107,7 +107,7 @@ def _validated(model: Learner, occasion: Occasion) -> dict[str, float]:
 
 def _refuse_what_is_not_finite(taken: Taken, course: Course, batch: int, settings: TrainingSettings) -> None:
     if not taken.is_finite:
-        raise RunError(
+        raise DivergedError(
             f"step {course.step + 1} (epoch {course.epoch + 1}, batch {batch}): loss {taken.loss}, gradient norm "
             f"{taken.grad_norm}: expected finite numbers. The last checkpoint is untouched. Lower "
             f"training.learning_rate ({settings.learning_rate:g}) or raise training.warmup_share "

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from l2rec.config import ModelSettings
 from l2rec.models._base import Counter
+from l2rec.models._space import Range, Space
 from l2rec.models.floors._links import BLOCK, Votes, elected, empty_tables, incidence, strongest, tables_of
 from l2rec.types import Batch, Histories, Items
 
@@ -26,6 +27,14 @@ class Config(ModelSettings):
     """Vote of an item relative to that of the next younger one; 1 is the paper's rule without order."""
     prior: float = Field(default=1e-6, ge=0)
     """Score that popularity alone gives the most popular item; orders what no weight reaches."""
+
+
+SPACE: Space = {
+    "model.history": Range(low=1, high=50, log=True),
+    "model.ridge": Range(low=1, high=3000, log=True),
+    "model.decay": Range(low=0.5, high=1),
+    "model.prior": Range(low=1e-6, high=0.1, log=True),
+}
 
 
 class Model(Counter):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from l2rec.config import ModelSettings
 from l2rec.models._base import Counter
+from l2rec.models._space import Range, Space
 from l2rec.models.floors._links import BLOCK, Votes, elected, empty_tables, incidence, strongest, tables_of
 from l2rec.types import Batch, Histories, Items
 
@@ -27,6 +28,16 @@ class Config(ModelSettings):
     """Vote of an item relative to that of the next younger one; 1 is the classical rule without order."""
     prior: float = Field(default=1e-6, ge=0)
     """Score that popularity alone gives the most popular item; orders what no neighbour reaches."""
+
+
+SPACE: Space = {
+    "model.history": Range(low=1, high=50, log=True),
+    "model.neighbours": Range(low=50, high=2000, log=True),
+    "model.shrink": Range(low=0.1, high=100, log=True),
+    "model.popularity_power": Range(low=0, high=1),
+    "model.decay": Range(low=0.5, high=1),
+    "model.prior": Range(low=1e-6, high=0.1, log=True),
+}
 
 
 class Model(Counter):

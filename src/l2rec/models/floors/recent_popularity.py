@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2rec.config import ModelSettings
 from l2rec.models._base import Counter
+from l2rec.models._space import Choices, Range, Space
 from l2rec.types import Batch, Histories, Items
 
 
@@ -20,6 +21,12 @@ class Config(ModelSettings):
     clock: Literal["data", "user"] = "data"
     """Whose latest events count: `data`, of all events by timestamp; `user`, of each user's own, for data whose
     timestamps are only positions."""
+
+
+SPACE: Space = {
+    "model.clock": Choices(choices=("data", "user")),
+    "model.share": Range(low=0.01, high=1, log=True),
+}
 
 
 class Model(Counter):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from l2rec.config import ModelSettings
 from l2rec.models._base import Counter
+from l2rec.models._space import Range, Space
 from l2rec.models.floors._links import Votes, elected, empty_tables, tables_of
 from l2rec.types import Batch, Histories, Items
 
@@ -39,6 +40,19 @@ class Config(ModelSettings):
     """Weight of the cosine of the IDF-weighted words of the titles, relative to a transition score of 1."""
     prior: float = Field(default=1e-6, ge=0)
     """Score that popularity alone gives the most popular item; orders what no link reaches."""
+
+
+SPACE: Space = {
+    "model.history": Range(low=2, high=50, log=True),
+    "model.window": Range(low=1, high=10),
+    "model.reverse": Range(low=0, high=1),
+    "model.decay": Range(low=0.5, high=1),
+    "model.out_power": Range(low=0, high=1),
+    "model.in_power": Range(low=0, high=0.5),
+    "model.attribute_weight": Range(low=0, high=0.5),
+    "model.title_weight": Range(low=0, high=0.5),
+    "model.prior": Range(low=1e-6, high=0.1, log=True),
+}
 
 
 class Model(Counter):
