@@ -28,11 +28,13 @@ def pairs(users: int, items: int, seed: int) -> Pairs:
     users=st.integers(1, 6),
     items=st.integers(1, 60),
     k=st.integers(1, 70),
-    room=st.integers(1, 200),
+    sizes=st.tuples(st.integers(1, 200), st.integers(1, 8)),
     masked=st.booleans(),
     seed=st.integers(0, 10_000),
 )
-def test_blocks_give_the_best_of_all_scores(users: int, items: int, k: int, room: int, masked: bool, seed: int) -> None:
+def test_blocks_give_the_best_of_all_scores(
+    users: int, items: int, k: int, sizes: tuple[int, int], masked: bool, seed: int
+) -> None:
     asked, vectors = table(users, 3, seed), table(items, 3, seed + 1)
     seen = pairs(users, items, seed) if masked else None
     scores = asked @ vectors.T
@@ -40,11 +42,21 @@ def test_blocks_give_the_best_of_all_scores(users: int, items: int, k: int, room
         scores[seen] = -torch.inf
     numbers, values = best(scores, min(k, items))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indices, "SCORES", room)
+        patch.setattr(indices, "SCORES", sizes[0])
+        patch.setattr(indices, "_GROUP", sizes[1])
         found, near = Exact(vectors).search(asked, k, seen)
     assert torch.equal(near, values)
     listed = values > -torch.inf
     assert torch.equal(found[listed], numbers[listed])
+
+
+@pytest.mark.parametrize("items", [6400, 6401, 6463])
+def test_groups_give_what_one_look_at_a_long_row_gives(items: int) -> None:
+    scores = torch.randn(5, items, generator=torch.Generator().manual_seed(items))
+    values, numbers = indices._topk(scores, 11)
+    expected = scores.topk(11, 1)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(numbers, expected.indices)
 
 
 def test_few_scores_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
