@@ -18,7 +18,7 @@ def drawn(kind: Choices | Range, chance: random.Random) -> object:
 
 
 def test_models_with_settings_that_decide_something_declare_a_space() -> None:
-    assert {"sasrec", "transition", "itemknn", "ease", "recent_popularity"} <= set(SEARCHED)
+    assert {"l2rec", "sasrec", "transition", "itemknn", "ease", "recent_popularity"} <= set(SEARCHED)
     assert "popularity" not in SEARCHED
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from l2rec.errors import RunError
 from l2rec.models._base import Explaining
+from l2rec.models._space import Choices, Range, Space
 from l2rec.models.llm._reading import Reading
 from l2rec.models.llm._resume import Resuming
 from l2rec.models.llm._settings import Config
@@ -15,7 +16,19 @@ from l2rec.nn.readings import acf_readings, expert_use, routing_readings
 from l2rec.nn.router import balance_loss
 from l2rec.types import Batch, Items, Loss
 
-__all__ = ["Config", "Model"]
+__all__ = ["SPACE", "Config", "Model"]
+
+SPACE: Space = {
+    "model.rank": Choices(choices=(4, 8, 16)),
+    "model.dropout": Range(low=0.1, high=0.6),
+    "model.id_dropout": Range(low=0, high=0.6),
+    "model.smoothing": Range(low=0, high=0.4),
+    "model.view_weight": Range(low=0, high=1),
+    "model.bpc_weight": Range(low=0.005, high=0.2, log=True),
+    "training.batch_size": Choices(choices=(64, 128)),
+    "training.learning_rate": Range(low=2e-4, high=3e-3, log=True),
+    "training.weight_decay": Range(low=0.001, high=3, log=True),
+}
 
 
 class Model(Reading, Resuming, Explaining):
