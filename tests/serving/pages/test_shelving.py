@@ -1,8 +1,13 @@
 """Looking up titles and attributes in a catalogue that changes."""
 
+import asyncio
+
+import pytest
 from starlette.testclient import TestClient
 
-from l2rec.serving.pages.shelving import MOST_FOUND, lookup
+from l2rec.serving.answering.shelf import Shelf
+from l2rec.serving.pages import shelving
+from l2rec.serving.pages.shelving import MOST_FOUND, Item, Lookup, lookup
 from tests.serving.service import desk_of
 
 
@@ -29,3 +34,30 @@ def test_what_is_put_is_found_and_what_is_deleted_is_not(client: TestClient) -> 
     client.delete("/v1/items/new")
     gone = lookup(desk.stage.ready)
     assert (gone.found("harp"), gone.unknown(["tone=deep"])) == ([], ["tone=deep"])
+
+
+def test_a_catalogue_is_looked_through_beside_the_requests(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere(Lookup):
+        """A catalogue that refuses to hold up an event loop."""
+
+        looks = 0
+
+        def __init__(self, shelf: Shelf) -> None:
+            self.refuse_a_loop()
+            super().__init__(shelf)
+
+        def found(self, words: str) -> list[Item]:
+            self.refuse_a_loop()
+            return super().found(words)
+
+        @staticmethod
+        def refuse_a_loop() -> None:
+            Elsewhere.looks += 1
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+
+    monkeypatch.setattr(shelving, "Lookup", Elsewhere)
+    for looks, path in ((1, "/newcomer"), (3, "/explore?user=u5&find=red"), (5, "/explore/items?find=red")):
+        client.put(f"/v1/items/new{looks}", json={"title": "red harp"})
+        assert client.get(path).status_code == 200
+        assert Elsewhere.looks == looks

@@ -61,13 +61,13 @@ class Explorer:
         """The page; a browser that has it already takes the changed pieces out of it."""
         question = asked(given(request.scope["query_string"]), self.limits)
         edition = self.desk.stage.ready
-        shelf = lookup(edition)
+        shelf = await asyncio.to_thread(lookup, edition)
         question = _checked(question, shelf)
         content = {
             "here": "explore",
             "question": question,
             "offered": shelf.offered,
-            "found": shelf.found(question.find),
+            "found": await asyncio.to_thread(shelf.found, question.find),
             "limits": self.limits,
             "can_read": edition.can_read,
             "past": None,
@@ -87,7 +87,8 @@ class Explorer:
     async def items(self, request: Request) -> Response:
         """Items whose title holds what was typed."""
         words = first(given(request.scope["query_string"]), "find").strip()[: self.limits.text]
-        return page("found", {"found": lookup(self.desk.stage.ready).found(words), "find": words})
+        shelf = await asyncio.to_thread(lookup, self.desk.stage.ready)
+        return page("found", {"found": await asyncio.to_thread(shelf.found, words), "find": words})
 
     def router(self) -> APIRouter:
         """Returns the routes."""

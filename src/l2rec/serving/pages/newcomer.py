@@ -1,5 +1,6 @@
 """Newcomer: somebody without a history says a sentence or a few attributes and gets a list."""
 
+import asyncio
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -61,6 +62,7 @@ class Newcomer:
         told = given(request.scope["query_string"])
         question = asked(told, self.limits)
         edition = self.desk.stage.ready
+        shelf = await asyncio.to_thread(lookup, edition)
         traits = traits_of(edition.folder.manifest)
         said = spoken(told, traits, edition.width)
         answer = await self.desk.for_ask((), None, said.vector, question.wish)
@@ -73,7 +75,7 @@ class Newcomer:
         content = {
             "here": "newcomer",
             "question": question,
-            "offered": lookup(edition).offered,
+            "offered": shelf.offered,
             "limits": self.limits,
             "can_read": edition.can_read,
             "traits": traits,
