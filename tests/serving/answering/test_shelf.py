@@ -41,6 +41,22 @@ def test_a_mask_is_what_passes_one_by_one(filters: Filters, shelf: Shelf) -> Non
     assert shelf.passing(filters) is shelf.passing(filters)
 
 
+def test_masks_are_kept_within_a_number_and_bytes(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    filters = [Filters(deny=frozenset({f"i{n}"})) for n in range(300)]
+    first = shelf.passing(filters[0])
+    assert shelf.passing(filters[0]) is first
+    most = 0
+    for one in filters:
+        shelf.passing(one)
+        most = max(most, len(shelf._masks))
+    assert most == 256
+    monkeypatch.setattr("l2rec.serving.answering.shelf._KEPT_BYTES", 100)  # of 31 items, three masks
+    shelf._masks.clear()
+    for one in filters:
+        shelf.passing(one)
+        assert sum(mask.nbytes for mask in shelf._masks.values()) <= 100
+
+
 def test_ids_beyond_the_shelf_are_unknown(shelf: Shelf) -> None:
     shelf.catalogue.take(shelf.catalogue.numbered([LiveItem(item_id="later")], True))
     assert (shelf.number("new"), shelf.number("later"), shelf.number("never")) == (30, None, None)

@@ -11,7 +11,8 @@ from numpy import ndarray
 from l2rec.serving.model.catalogue import Catalogue
 from l2rec.serving.wishes import Filters, fragment
 
-_KEPT_FILTERS = 256
+_KEPT_FILTERS, _KEPT_BYTES = 256, 32 * 2**20
+"""Filters whose masks are kept, and bytes of these masks, at most; of a large catalogue fewer are."""
 
 
 class Tokens:
@@ -111,7 +112,7 @@ class Shelf:
         made = self._masks.get(filters)
         if made is None:
             made = self._passing(filters)
-            if len(self._masks) >= _KEPT_FILTERS:
+            if len(self._masks) >= min(_KEPT_FILTERS, max(1, _KEPT_BYTES // max(1, self.count))):
                 self._masks.clear()
             self._masks[filters] = made
         return made
