@@ -5,7 +5,21 @@ from collections.abc import Sequence
 
 import typer
 
-from l2rec.cli import demo, diagnose, doctor, evaluate, keys, models, prepare, publish, recommend, search, serve, train
+from l2rec.cli import (
+    ablate,
+    demo,
+    diagnose,
+    doctor,
+    evaluate,
+    keys,
+    models,
+    prepare,
+    publish,
+    recommend,
+    search,
+    serve,
+    train,
+)
 from l2rec.cli.show import say
 from l2rec.errors import L2RecError
 
@@ -22,6 +36,7 @@ app.command("prepare")(prepare.prepare)
 app.command("diagnose")(diagnose.diagnose)
 app.command("train")(train.train)
 app.command("search")(search.search)
+app.command("ablate")(ablate.ablate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)
 app.command("recommend")(recommend.recommend)

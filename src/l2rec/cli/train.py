@@ -29,7 +29,7 @@ def train(
     """
     from l2rec import run as runs
 
-    numbers = _seeds(seeds)
+    numbers = seeds_of(seeds)
     settings = runs.settings_of(config, overrides or [])
     folder = out or Path("runs") / (config.resolve().parent.name if config.stem == "config" else config.stem)
     options = runs.Options(device=device, resume=resume, progress=not as_json)
@@ -49,7 +49,7 @@ def train(
         show("\n".join(str(run.path) for run in trained))
 
 
-def _seeds(text: str | None) -> list[int]:
+def seeds_of(text: str | None) -> list[int]:
     """Returns the seeds of a list such as `0,1,2`; none where it was not given."""
     if text is None:
         return []

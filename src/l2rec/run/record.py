@@ -30,6 +30,8 @@ from l2rec.types import Batch, Cases
 
 RESULTS = "results.json"
 RANKS = "ranks.parquet"
+_FILES = {"test": (RESULTS, RANKS), "validation": ("validation.json", "validation.parquet")}
+"""What an evaluation keeps of each part."""
 BASELINE_ROOMS = ("floors", "ids")
 """Rooms of models that the others are tested against."""
 
@@ -77,7 +79,7 @@ class Run:
         return path.parent.name if path.name == f"seed-{self.manifest.seed}" else path.name
 
     def evaluate(self, part: str = "test", *, again: bool = False, device: str | None = None) -> Results:
-        """Returns what the run reaches on a part of its data; the test part is ranked once and then remembered.
+        """Returns what the run reaches on a part of its data, which is ranked once and then remembered.
 
         Args:
             part: `test`, or `validation` for choosing settings.
@@ -88,8 +90,9 @@ class Run:
             DataError: the data cannot be read.
             RunError: the data, the weights or the backbone are not what they were, or the folder cannot be written.
         """
-        if part == "test" and not again and (self.path / RESULTS).is_file():
-            return self.measured().results
+        means, values = _FILES[part]
+        if not again and (self.path / means).is_file():
+            return self.measured(part).results
         prepared = self.folder.data()
         known = shared(prepared, self.settings.training.share, self.settings.seed).items
         model = self.folder.model(known, device_of(device))
@@ -98,27 +101,28 @@ class Run:
         origin = self._origin(protocol_name(prepared.split_name, settings), prepared.manifest.source, part)
         rankings = ranked(model, cases, settings)
         found = measure(rankings, cases, prepared.items, prepared.train.lengths(), _with_chief(settings), origin)
-        if part == "test":
-            with writing(self.path):
+        with writing(self.path):
+            if part == "test":
                 examples.write(examples.examples_of(self.label, rankings, cases, prepared), self.path)
-                found.frame.write_parquet(self.path / RANKS)
-                write_text(self.path / RESULTS, found.results.model_dump_json(indent=2) + "\n")
+            found.frame.write_parquet(self.path / values)
+            write_text(self.path / means, found.results.model_dump_json(indent=2) + "\n")
         return found.results
 
-    def measured(self) -> Measured:
-        """Returns what an earlier evaluation of the test part found, under the run's present label and tuning.
+    def measured(self, part: str = "test") -> Measured:
+        """Returns what an earlier evaluation of a part found, under the run's present label and tuning.
 
         Raises:
             RunError: there was none, or its files are damaged.
         """
+        means, values = _FILES[part]
         try:
-            results = Results.model_validate_json((self.path / RESULTS).read_text(encoding="utf-8"))
-            frame = pl.read_parquet(self.path / RANKS)
+            results = Results.model_validate_json((self.path / means).read_text(encoding="utf-8"))
+            frame = pl.read_parquet(self.path / values)
         except FileNotFoundError:
             raise RunError(f"{self.path}: not evaluated yet. Run: l2rec evaluate {self.path}") from None
         except (OSError, ValueError, pl.exceptions.PolarsError):
-            again = f"l2rec evaluate {self.path} --again"
-            raise RunError(f"{self.path / RESULTS}: its results are damaged. Run: {again}") from None
+            again = f"l2rec evaluate {self.path} --again" + (f" --part {part}" if part != "test" else "")
+            raise RunError(f"{self.path / means}: its results are damaged. Run: {again}") from None
         origin = results.origin.model_copy(update={"label": self.label, "tuning": self.settings.tuning})
         return Measured(results.model_copy(update={"origin": origin}), frame)
 
@@ -181,7 +185,7 @@ def validation(model: Model, cases: Cases, settings: EvaluationSettings) -> dict
 
 def forget(folder: Path) -> None:
     """Removes what an evaluation wrote: the weights in the folder are about to change."""
-    for name in (RESULTS, RANKS, examples.FILE):
+    for name in (*_FILES["test"], *_FILES["validation"], examples.FILE):
         (folder / name).unlink(missing_ok=True)
 
 

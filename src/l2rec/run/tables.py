@@ -2,16 +2,34 @@
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from l2rec.evaluation import report
 from l2rec.evaluation.comparison import CHIEF, Comparison, compare
-from l2rec.evaluation.report import ReportData, TrainingLog, read_log
+from l2rec.evaluation.report import ReportData, Tabled, TrainingLog, read_log
 from l2rec.run import examples
 from l2rec.run.record import Run, runs_in
 from l2rec.serving.folder import writing
 
 LOG = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Front:
+    """What stands on a report beside what its runs say.
+
+    Attributes:
+        title: Of the page.
+        chief: Label of the row whose training is drawn; the others' would hide it.
+        notes: Sentences for the reader.
+        parts: What each part of the model does for it.
+    """
+
+    title: str
+    chief: str
+    notes: tuple[str, ...]
+    parts: Tabled
 
 
 def compared(
@@ -31,32 +49,39 @@ def compared(
     return compare([run.measured() for run in _runs(paths)], metric=metric, against=against, labelled=labelled)
 
 
-def write_report(paths: Sequence[Path], out: Path, comparison: Comparison | None = None) -> Path:
+def write_report(
+    paths: Sequence[Path], out: Path, comparison: Comparison | None = None, front: Front | None = None
+) -> Path:
     """Writes `report.html` on run folders and returns its path.
 
     Args:
         paths: The run folders.
         out: The file to write.
         comparison: Their table; made anew where not given.
+        front: What else stands there.
 
     Raises:
         RunError: a folder holds no evaluated run, the runs cannot be compared, or the file cannot be written.
     """
     runs = _runs(paths)
     table = comparison or compared(paths)
-    logs = {_name(run, runs): _log(run, _name(run, runs), table.metric) for run in runs}
+    drawn = [run for run in runs if front is None or run.label == front.chief]
+    logs = {_name(run, runs): _log(run, _name(run, runs), table.metric) for run in drawn}
+    shown = runs if table.rows[0].origin.part == "test" else []
     found = [log for log in logs.values() if log is not None]
     routed = next((log for log in found if log.routing), None)
     fused = next((log for log in found if log.fusion), None)
     data = ReportData(
-        title=" · ".join(row.origin.label for row in table.rows),
+        title=front.title if front else " · ".join(row.origin.label for row in table.rows),
         comparison=table,
         losses=tuple(log.loss for log in found if log.loss.points),
         validations=tuple(log.validation for log in found if log.validation.points),
         routing=routed.routing if routed else (),
         fusion=fused.fusion if fused else {},
-        examples=tuple(examples.merged([examples.read(run.path, run.label) for run in runs])),
+        examples=tuple(examples.merged([examples.read(run.path, run.label) for run in shown])),
         facts=_facts(runs),
+        parts=front.parts if front else None,
+        notes=front.notes if front else (),
     )
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from l2rec.evaluation.comparison import Row
+from l2rec.evaluation.comparison import Contrast, Row
 from l2rec.evaluation.report.contents import Curve, HeatMap
 from l2rec.evaluation.report.svg import MARKERS, RULE, SERIES, chart, shortened
 
@@ -28,6 +28,22 @@ def intervals(rows: Sequence[Row], metric: str, name: str) -> str:
         axes.set_xlabel(metric)
 
     return chart(draw, 0.75 + 0.3 * len(rows), name)
+
+
+def differences(contrasts: Sequence[Contrast], name: str) -> str:
+    """Returns a dot and an interval a contrast, and a line where there is no difference; what is shown is filled."""
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=SERIES[1], linewidth=1, linestyle=(0, (4, 3)))
+        for place, one in enumerate(contrasts):
+            colour = SERIES[1] if one.verdict == "not shown" else SERIES[0]
+            face = "none" if one.verdict == "not shown" else colour
+            axes.plot([one.low, one.high], [place, place], color=colour, linewidth=2, solid_capstyle="round")
+            axes.plot(one.difference, place, "o", color=colour, markersize=6.5, markerfacecolor=face)
+        _names_down(axes, [one.label for one in contrasts])
+        axes.set_xlabel(f"difference in {contrasts[0].metric}")
+
+    return chart(draw, 0.75 + 0.3 * len(contrasts), name)
 
 
 def by_slice(rows: Sequence[Row], names: Sequence[str], metric: str, name: str) -> str:

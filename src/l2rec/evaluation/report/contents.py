@@ -55,6 +55,15 @@ class Example(Record):
     """By label of the row, best first."""
 
 
+class Tabled(Record):
+    """A table of text."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """As many cells as columns; the last is a verdict."""
+
+
 class ReportData(Record):
     """Everything on the page; what is empty is left out of it."""
 
@@ -71,5 +80,8 @@ class ReportData(Record):
     examples: tuple[Example, ...] = ()
     facts: dict[str, str] = Field(default_factory=dict)
     """How the numbers came to be: command, commit, versions, machine, time."""
+    parts: Tabled | None = None
+    """What each part of a model does for it; drawn with the differences of all rows to the one that they are tested
+    against."""
     notes: tuple[str, ...] = ()
     """Sentences for the reader, e.g. what the numbers do not show."""

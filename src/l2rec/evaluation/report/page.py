@@ -71,6 +71,7 @@ def page(data: ReportData) -> str:
         style=Markup(environment.get_template("report.css").render()),
         headline=leaderboard.headline(data.comparison),
         board=leaderboard.leaderboard(data.comparison),
+        differences=_differences(data) if data.parts and data.comparison.contrasts else None,
         budgets=leaderboard.budgets(data.comparison),
         tuning=leaderboard.tuning_table(data.comparison),
         metrics=metrics_table(rows),
@@ -105,6 +106,17 @@ def _board_figure(data: ReportData) -> Figure:
         "Intervals of two rows may overlap and the rows still differ: the paired test below decides."
     )
     return Figure(Markup(charts.intervals(rows, metric, "board")), f"{metric} with 95 % intervals: {told}.", caption)
+
+
+def _differences(data: ReportData) -> Figure:
+    tests = data.comparison.contrasts
+    rival = tests[0].against
+    told = "; ".join(f"{t.label} {leaderboard.signed(t.difference)} {t.verdict}" for t in tests)
+    caption = (
+        f"{data.comparison.metric} minus that of {rival}: mean over users and its paired 95 % bootstrap interval. "
+        "Hollow: a difference is not shown."
+    )
+    return Figure(Markup(charts.differences(tests, "parts")), f"Differences to {rival}: {told}.", caption)
 
 
 def _slices_figure(rows: Sequence[Row], metric: str) -> Figure | None:

@@ -1,0 +1,65 @@
+"""How many numbers of an L2Rec its training can move, told from its shape alone."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from l2rec.models.llm._settings import Config
+from l2rec.nn import backbone as backbones
+from l2rec.nn.network import Network
+
+
+def trainable(config: Config, items: int, attributes: int) -> int:
+    """Returns the number of parameters that the loss reaches; no weight is loaded or made.
+
+    What the settings leave without a task, as the gate of a network with one view, is not counted, so that rows of an
+    ablation are equalled in what they can use.
+
+    Args:
+        config: The model's settings.
+        items: Items of the catalogue.
+        attributes: Columns of a user's attribute vector.
+
+    Raises:
+        BackboneError: the backbone's config is not there or not readable.
+    """
+    with torch.device("meta"):
+        frozen = backbones.load(config.backbone, pretrained=False)
+        text = torch.empty(items, frozen.width)
+        network = Network(config.plan(), frozen, text, torch.empty(items, dtype=torch.bool), attributes)
+    idle = {id(p) for module in _idle(network) for p in module.parameters()}
+    return sum(p.numel() for p in network.parameters() if p.requires_grad and id(p) not in idle)
+
+
+def lone(config: Config, size: int, items: int, attributes: int) -> tuple[int, int]:
+    """Returns as how many experts, of which rank, `config` has `size` trainable parameters, as near as a rank allows.
+
+    Args:
+        config: Settings in which every pool that is not empty has one expert.
+        size: Trainable parameters of the model to be equalled.
+        items: Items of the catalogue.
+        attributes: Columns of a user's attribute vector.
+    """
+    one, two = (trainable(config.model_copy(update={"rank": rank}), items, attributes) for rank in (1, 2))
+    ranks = max(1, round((size - one) / (two - one)) + 1)
+    experts = -(-ranks // int(Config.model_json_schema()["properties"]["rank"]["maximum"]))
+    return experts, round(ranks / experts)
+
+
+def _idle(network: Network) -> Iterator[nn.Module]:
+    """The parts that no loss reaches."""
+    plan, fusion = network.plan, network.fusion
+    alone = plan.inject or plan.views != "both"
+    if alone:
+        other = 0 if plan.views == "behavioural" else 1
+        yield fusion.projections[other]
+        yield fusion.norms[other]
+        yield nn.ParameterList([fusion.fixed] if fusion.fixed is not None else [])
+        yield fusion.gate or nn.Identity()
+        yield from (pair.get_submodule(str(other)) for pair in network.reader.routers)
+    if plan.views == "semantic":
+        yield network.projector
+    routed = any(plan.pools.routed) and {"user", "interaction"} & set(plan.signals)
+    if network.people is not None and not routed and (alone or plan.fusion != "acf"):
+        yield network.people

@@ -1,0 +1,164 @@
+"""The controls of a claim: a table's rows, each the settings of the full model with a part of it taken out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from l2rec.config import RunSettings, overridden, validated
+from l2rec.data.prepared import Prepared
+from l2rec.errors import SettingError
+from l2rec.models import find
+from l2rec.models.llm._settings import Config
+from l2rec.models.llm._sizes import lone, trainable
+from l2rec.run.pipeline import plan, resolved
+from l2rec.serving.folder import model_config
+
+FULL = "full"
+"""The row that all others are tested against."""
+_SUBJECT = "l2rec"
+_SIGNALS = ("context", "user", "interaction")
+_LONE = {
+    "integration-input": ("experts on shared weights, against item vectors in the text", "input", (1, 0, 0)),
+    "integration-output": ("experts on shared weights, against two passes tied by a loss", "output", (0, 1, 1)),
+    "plain-lora": ("routed experts, against one LoRA of the same size", "parameter", (1, 0, 0)),
+}
+"""Rows that have as many trainable parameters as the full model, up to a rank: what it is put against, where behaviour
+meets text, and the pools that have experts."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is put to the question.
+
+    Attributes:
+        name: The row's name and its folder's.
+        words: What the full model has and the row lacks.
+        overrides: The row's settings, as `--set` takes them.
+    """
+
+    name: str
+    words: str
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Control:
+    """A row before it is trained.
+
+    Attributes:
+        part: What it lacks.
+        settings: Every setting of its run.
+        trainable: Parameters that its training can move.
+    """
+
+    part: Part
+    settings: RunSettings
+    trainable: int
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The rows that a model's settings give.
+
+    Attributes:
+        rows: The full model first.
+        left_out: Why a row is none, by name.
+    """
+
+    rows: tuple[Control, ...]
+    left_out: dict[str, str]
+
+
+def controls(settings: RunSettings, prepared: Prepared) -> Controls:
+    """Returns the full model and its controls; a model other than L2Rec has those of data, third signal and backbone.
+
+    Args:
+        settings: Of the full model.
+        prepared: The data that they name.
+
+    Raises:
+        L2RecError: the settings cannot be used as they are, or nothing can be taken out of the model.
+    """
+    full = resolved(settings)
+    rows = [Control(Part(FULL, "everything"), full, _size(full, prepared))]
+    left_out: dict[str, str] = {}
+    for part in _parts(full, prepared):
+        try:
+            own = resolved(validated(RunSettings, overridden(full.model_dump(mode="json"), part.overrides), ""))
+        except SettingError as error:
+            left_out[part.name] = str(error)
+            continue
+        if own == full:
+            left_out[part.name] = "the full model is like this already."
+            continue
+        rows.append(Control(part, own, _size(own, prepared) if _is_subject(own) else rows[0].trainable))
+    return Controls(tuple(rows), left_out)
+
+
+def _is_subject(settings: RunSettings) -> bool:
+    return bool(settings.model["name"] == _SUBJECT)
+
+
+def _size(settings: RunSettings, prepared: Prepared) -> int:
+    if _is_subject(settings):
+        return trainable(_config(settings), len(prepared.items), prepared.train.attributes.shape[1])
+    return sum(p.numel() for p in plan(settings).model.parameters() if p.requires_grad)
+
+
+def _config(settings: RunSettings) -> Config:
+    config = model_config(settings)[1]
+    assert isinstance(config, Config)
+    return config
+
+
+def _parts(full: RunSettings, prepared: Prepared) -> Iterator[Part]:
+    if _is_subject(full):
+        yield from _fixed(_config(full))
+        yield from _of_equal_size(full, prepared)
+        yield from _sizes(_config(full))
+    fields = find(full.model["name"]).config.model_fields
+    for percent in (10, 30):
+        yield Part(f"share-{percent}", f"{100 - percent} % of the training users", (f"training.share={percent / 100}",))
+    if "pretrained" in fields:
+        yield Part("random-backbone", "what the backbone was trained on before", ("model.pretrained=false",))
+    if "transition_weight" in fields:
+        yield Part("no-third-signal", "the counts of item pairs beside the model", ("model.transition_weight=0.0",))
+
+
+def _fixed(config: Config) -> Iterator[Part]:
+    yield Part("view-semantic", "the behavioural view", ('model.views="semantic"', "model.behavioural=0"))
+    yield Part("view-behavioural", "the semantic view", ('model.views="behavioural"', "model.semantic=0"))
+    yield Part("fusion-mean", "a gate between the views, against their mean", ('model.fusion="mean"',))
+    gate = "a gate that reads the user, against one gate for everybody"
+    yield Part("fusion-gate-less", gate, ('model.fusion="gate-less"',))
+    yield Part("no-shared-experts", "the shared experts", ("model.shared=0",))
+    yield Part("no-view-experts", "the views' own experts", ("model.semantic=0", "model.behavioural=0"))
+    for signal in _SIGNALS:
+        left = ", ".join(f'"{other}"' for other in config.signals if other != signal)
+        yield Part(f"no-{signal}-signal", f"what the routers read: {signal}", (f"model.signals=[{left}]",))
+    static = "model.signals=[]"
+    yield Part("static-gates", "a personal router", (static,))
+    every = max(config.semantic, config.behavioural, 1)
+    words = "a personal router, against static gates with every expert on"
+    yield Part("static-gates-all-on", words, (static, f"model.top={every}"))
+    yield Part("no-bpc", "the loss that ties the views (BPC)", ("model.bpc_weight=0.0",))
+    yield Part("no-balance", "the loss that balances the experts", ("model.balance_weight=0.0",))
+
+
+def _of_equal_size(full: RunSettings, prepared: Prepared) -> Iterator[Part]:
+    shape = (len(prepared.items), prepared.train.attributes.shape[1])
+    size = trainable(_config(full), *shape)
+    for name, (words, integration, pools) in _LONE.items():
+        own = dict(zip(("shared", "semantic", "behavioural"), pools, strict=True))
+        changes = {"views": "both", "integration": integration, **own}
+        experts, rank = lone(_config(full).model_copy(update=changes), size, *shape)
+        counts = [f"model.{pool}={experts * count}" for pool, count in own.items()]
+        where = ('model.views="both"', f'model.integration="{integration}"')
+        yield Part(name, words, (*where, *counts, f"model.rank={rank}"))
+
+
+def _sizes(config: Config) -> Iterator[Part]:
+    for count in (2, 8):
+        words = f"{config.semantic} and {config.behavioural} experts of the views, against {count} each"
+        yield Part(f"experts-{count}", words, (f"model.semantic={count}", f"model.behavioural={count}"))
+    for rank in (4, 16):
+        yield Part(f"rank-{rank}", f"rank {config.rank}, against {rank}", (f"model.rank={rank}",))

@@ -1,0 +1,49 @@
+"""The size of an L2Rec, told without building it, is what its gradient reaches."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l2rec.models.llm._settings import Config
+from l2rec.models.llm._sizes import lone, trainable
+from tests import worlds
+from tests.models.llm.little import SEQUENCES, made
+from tests.models.llm.test_switches import SWITCHES
+
+ITEMS = 30
+UNREACHED = {"static user": {"signals": (), "fusion": "mean"}}
+"""Settings under which nothing reads who the user is."""
+
+
+@pytest.mark.parametrize("attributes", [0, 2])
+@pytest.mark.parametrize("switch", [*SWITCHES, *UNREACHED])
+def test_the_size_is_what_the_gradient_reaches(switch: str, attributes: int, backbone: Path) -> None:
+    model = made(backbone, attributes=attributes, **(SWITCHES | UNREACHED)[switch])
+    model.train().loss(worlds.training_batch_of(SEQUENCES, attributes=attributes)).total.backward()
+    reached = sum(p.numel() for p in model.parameters() if p.grad is not None)
+    assert trainable(model.config, ITEMS, attributes) == reached
+
+
+@pytest.mark.parametrize(
+    ("changes", "pools"),
+    [
+        ({"integration": "input"}, (1, 0, 0)),
+        ({"integration": "output"}, (0, 1, 1)),
+        ({}, (1, 0, 0)),
+    ],
+)
+@pytest.mark.parametrize("rank", [8, 40])
+def test_a_control_is_of_equal_size_up_to_two_percent_on_minilm(
+    changes: dict[str, Any], pools: tuple[int, int, int], rank: int
+) -> None:
+    """Of what lies beside the item table, which all rows have; rank 40 needs more ranks than one expert may have."""
+    names = ("shared", "semantic", "behavioural")
+    full, one = Config(rank=rank), Config(**changes, **dict(zip(names, pools, strict=True)))
+    table = 4385 * 384
+    size = trainable(full, 4385, 0)
+    experts, own = lone(one, size, 4385, 0)
+    counts = {name: experts * count for name, count in zip(names, pools, strict=True)}
+    found = trainable(Config(**changes, **counts, rank=own), 4385, 0)
+    assert found - table == pytest.approx(size - table, rel=0.02)
+    assert experts * sum(pools) == (2 if rank == 40 else sum(pools))

@@ -1,0 +1,113 @@
+"""The controls: what each row takes out, that sizes are told, and that every row starts frozen and sees no future."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from l2rec.config import RunSettings, validated
+from l2rec.data.prepared import load
+from l2rec.errors import SettingError
+from l2rec.models.llm.l2rec import Model
+from l2rec.nn.experts import AdaptedLinear
+from l2rec.run import plan
+from l2rec.run.controls import Controls, controls
+from tests import worlds
+from tests.models.conftest import backbone  # noqa: F401  (the fixture)
+from tests.models.llm.little import SMALL, steps
+from tests.trained import SASREC, World, settings
+
+ROWS = (
+    *("full", "view-semantic", "view-behavioural", "fusion-mean", "fusion-gate-less"),
+    *("no-shared-experts", "no-view-experts", "no-context-signal", "no-user-signal", "no-interaction-signal"),
+    *("static-gates", "static-gates-all-on", "no-bpc", "no-balance"),
+    *("integration-input", "integration-output", "plain-lora", "experts-2", "experts-8", "rank-4", "rank-16"),
+    *("share-10", "share-30", "random-backbone", "no-third-signal"),
+)
+
+
+def little(world: World, backbone: Path, **more: Any) -> RunSettings:  # noqa: F811
+    model = SMALL | {"name": "l2rec", "backbone": str(backbone), "transition_weight": 2.0} | more
+    return validated(RunSettings, settings(world, model).model_dump(mode="json"), "")
+
+
+@pytest.fixture
+def found(world: World, backbone: Path) -> Controls:  # noqa: F811
+    return controls(little(world, backbone), load(world.prepared))
+
+
+def test_the_rows_of_the_claim_are_all_there(found: Controls) -> None:
+    assert [row.part.name for row in found.rows] == list(ROWS)
+    assert found.left_out == {}
+    assert all(row.part.words for row in found.rows)
+
+
+def test_a_row_differs_from_the_full_model_in_what_it_says_alone(found: Controls) -> None:
+    full = found.rows[0].settings.model_dump(mode="json")
+    for row in found.rows[1:]:
+        own = row.settings.model_dump(mode="json")
+        changed = {f"model.{n}" for n, value in own["model"].items() if value != full["model"][n]}
+        changed |= {f"training.{n}" for n, value in own["training"].items() if value != full["training"][n]}
+        said = {override.split("=")[0] for override in row.part.overrides}
+        assert changed
+        assert changed <= said, row.part.name
+        assert own | {"model": 0, "training": 0} == full | {"model": 0, "training": 0}
+
+
+def test_what_the_full_model_lacks_already_is_no_row(world: World, backbone: Path) -> None:  # noqa: F811
+    prepared = load(world.prepared)
+    without = controls(little(world, backbone, bpc_weight=0.0, transition_weight=0.0, rank=4), prepared)
+    assert set(without.left_out) == {"no-bpc", "no-third-signal", "rank-4"}
+    assert without.left_out["no-bpc"] == "the full model is like this already."
+    joined = controls(little(world, backbone, integration="input"), prepared)
+    assert joined.left_out["view-semantic"].startswith("model: ")
+    assert 'needs both views. Set views = "both"' in joined.left_out["view-semantic"]
+
+
+def test_another_model_has_the_controls_that_it_has_the_settings_for(world: World) -> None:
+    rows = controls(settings(world, SASREC | {"transition_weight": 1.0}), load(world.prepared)).rows
+    assert [row.part.name for row in rows] == ["full", "share-10", "share-30", "no-third-signal"]
+    model = plan(rows[0].settings).model
+    assert {row.trainable for row in rows} == {sum(p.numel() for p in model.parameters() if p.requires_grad)}
+
+
+def test_a_wrong_setting_of_the_full_model_is_refused(world: World) -> None:
+    with pytest.raises(SettingError, match=r"model\.widht: no such setting"):
+        controls(settings(world, SASREC | {"widht": 3}), load(world.prepared))
+
+
+def bent(model: Model) -> Model:
+    """The model with experts that do something."""
+    for module in model.modules():
+        if isinstance(module, AdaptedLinear):
+            torch.nn.init.normal_(module.up, std=0.3)
+    return model
+
+
+@pytest.mark.parametrize("name", ROWS)
+@torch.no_grad()
+def test_every_row_starts_as_the_frozen_backbone_and_sees_no_future(found: Controls, name: str) -> None:
+    model = plan(next(row for row in found.rows if row.part.name == name).settings).model
+    assert isinstance(model, Model)
+    network = model.eval().network
+    past, other = (worlds.batch_of([[3, 10, 2, last]]) for last in (7, 22))
+    rows, _ = network.rows(past, model.tokens)
+    plain = network.reader.plain(rows.embeddings, rows.visible, rows.positions, rows.layout)
+    untrained = network.reader(rows.embeddings, rows.visible, rows.positions, rows.user, rows.layout)
+    assert torch.equal(untrained, plain)
+    bent(model)
+    seen, changed = (network.read(network.rows(batch, model.tokens)[0]) for batch in (past, other))
+    for one, two in zip(seen, changed, strict=True):
+        torch.testing.assert_close(one[:, :3], two[:, :3], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(one[:, 3], two[:, 3], atol=1e-3)
+    after = network.reader(rows.embeddings, rows.visible, rows.positions, rows.user, rows.layout)
+    assert not torch.allclose(after, plain, atol=1e-3)
+
+
+def test_every_rows_size_is_what_its_gradient_reaches(found: Controls) -> None:
+    for row in found.rows:
+        model = plan(row.settings).model
+        assert isinstance(model, Model)
+        steps(model)
+        assert row.trainable == sum(p.numel() for p in model.parameters() if p.grad is not None), row.part.name
