@@ -112,14 +112,7 @@ def test_a_slow_answer_of_one_release_is_not_taken_for_another_ones(far: Far) ->
         assert first((await slow)[0]) == 1
         far.says = down
         assert await memory.user("2", "u") == (UserState(None), DOWN)
-
-    asyncio.run(story())
-
-
-def test_a_row_of_the_next_release_does_not_stand_in_for_a_late_one_of_this(far: Far) -> None:
-    async def story() -> None:
-        memory = Memory(far)
-        far.seconds = 0.4
+        far.says, far.seconds = by_version, 0.4
         late = asyncio.create_task(memory.user("1", "u", 0.2))
         await asyncio.sleep(0.05)
         far.seconds = 0.0
