@@ -1,11 +1,17 @@
 """The page of the service: counters as Prometheus has them, quantiles, releases, and a store that is down."""
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from l2rec.serving.answering.edition import Engine
+from l2rec.serving.app import ServeOptions
+from l2rec.serving.folder import RunFolder
+from l2rec.serving.model.live import Live
 from l2rec.serving.pages.tally import Counts, Route, Tally, quantile
 from l2rec.serving.pages.tally import read as tallied
 from l2rec.serving.publishing.publish import PublishOptions, publish
@@ -31,6 +37,24 @@ def test_counters_are_those_of_the_server(client: TestClient) -> None:
     assert page.said("#latency-rows").startswith("/v1/users/{id}/recommendations4")
     assert "2 (50 %)" in page.said("#sources-card")
     assert "Too few events" in page.said("#drift-card")
+
+
+def test_a_release_whose_model_is_loading_is_told_apart(store: SqliteStore) -> None:
+    gate = threading.Event()
+
+    def load(run: RunFolder, device: str) -> Live:
+        assert gate.wait(30)
+        return Live.load(run, device)
+
+    with serving(store, ServeOptions(Engine(load=load), poll=0.02, early=True)) as client:
+        assert "served, model loading" in read(client, "/service").said("#releases-rows")
+        gate.set()
+        until = time.monotonic() + 30
+        while client.get("/readyz?model=live").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.02)
+        told = read(client, "/service").said("#releases-rows")
+        assert "served" in told
+        assert "loading" not in told
 
 
 def test_quantiles_lie_in_their_bucket() -> None:

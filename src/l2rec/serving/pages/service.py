@@ -47,11 +47,13 @@ class Service:
             "up": up,
             "releases": [(release, _day(release)) for release in releases],
             "served": None,
+            "live": False,
             "age": 0.0,
             "drift": None,
         }
         if stage.edition is not None:
-            content |= {"served": stage.edition.release, "age": age_of(stage.edition.release)}
+            content |= {"served": stage.edition.release, "live": stage.edition.is_live}
+            content["age"] = age_of(stage.edition.release)
             content["drift"] = await self._drifted(stage.edition) if up else None
         return page("service", content)
 
