@@ -2,12 +2,13 @@
 
 from pydantic import Field
 
+from l2rec.models._space import Choices, Range, Space
 from l2rec.models.llm._hybrid import Hybrid, HybridSettings
 from l2rec.nn.network import Plan
 from l2rec.nn.router import Pools
 from l2rec.types import Items
 
-__all__ = ["Config", "Model"]
+__all__ = ["SPACE", "Config", "Model"]
 
 
 class Config(HybridSettings):
@@ -23,6 +24,19 @@ class Config(HybridSettings):
     def plan(self) -> Plan:
         """See the base class; one expert that is always on is a LoRA."""
         return self.with_experts(Pools(1, 0, 0, self.rank, 1), self.scale, ())
+
+
+SPACE: Space = {
+    "model.rank": Choices(choices=(40, 80, 160)),
+    "model.curriculum": Choices(choices=(0, 200, 400, 800)),
+    "model.dropout": Range(low=0.1, high=0.6),
+    "model.id_dropout": Range(low=0, high=0.6),
+    "model.id_model_dropout": Range(low=0.1, high=0.7),
+    "model.smoothing": Range(low=0, high=0.4),
+    "training.batch_size": Choices(choices=(64, 128)),
+    "training.learning_rate": Range(low=7e-4, high=6e-3, log=True),
+    "training.weight_decay": Range(low=0.001, high=3, log=True),
+}
 
 
 class Model(Hybrid):
