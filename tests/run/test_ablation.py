@@ -14,7 +14,7 @@ from l2rec.evaluation.comparison import Contrast
 from l2rec.run import Options, Run
 from l2rec.run import pipeline as runs
 from l2rec.run.ablation import Ablation, Order, ablate, chosen, earned, listed
-from l2rec.run.controls import Controls, controls
+from l2rec.run.controls import Controls, Part, controls
 from l2rec.run.record import validation
 from tests.trained import SASREC, World, settings
 
@@ -146,6 +146,17 @@ def test_a_folder_of_other_settings_is_refused(world: World, told: tuple[Ablatio
     other = controls(settings(world, THIRD | {"width": 32}), load(world.prepared))
     with pytest.raises(RunError, match=r"full: model\.width was 16 and now is 32"):
         ablate(other, order(told[1]), _nothing)
+
+
+def test_a_row_above_the_full_model_is_tested_against_it_too(found: Controls, tmp_path: Path) -> None:
+    """The full model has a tenth of the data, and its control has all: what the full model has more harms it."""
+    whole, tenth = found.rows[:2]
+    swapped = Controls((replace(tenth, part=whole.part), replace(whole, part=Part("whole", "hunger"))), {})
+    full, better = ablate(swapped, order(tmp_path), _nothing).lines
+    assert full.contrast is None
+    assert better.contrast is not None
+    assert (better.contrast.against, better.contrast.verdict) == ("full", "better")
+    assert better.sentence.startswith("Hunger: harms: the row without it is better (whole +")
 
 
 def test_several_seeds_are_one_row(found: Controls, tmp_path: Path) -> None:

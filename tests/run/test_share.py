@@ -18,6 +18,8 @@ from l2rec.models._checkpoint import read_tensors
 from l2rec.models.floors.popularity import Model as Popularity
 from l2rec.run import Options, Run, plan, settings_of, train
 from l2rec.run.tables import compared
+from l2rec.serving.folder import RunFolder
+from l2rec.types import Items
 from tests.run.test_pipeline import unfinished
 from tests.trained import SASREC, World, first, settings, write_config
 
@@ -79,6 +81,18 @@ def test_all_users_are_asked_and_a_table_says_the_share(world: World, tmp_path: 
     assert {n: s.cases for n, s in results.slices.items()} == {n: s.cases for n, s in whole.slices.items()}
     assert json.loads((run.path / "manifest.json").read_text())["settings"]["training"]["share"] == 0.1
     assert caption(compared([run.path, world.popularity])).endswith("Trained on a share of the users: tenth 0.1.")
+
+
+def test_a_model_that_is_measured_knows_the_counts_of_its_share_alone(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(with_share(settings(world, {"name": "popularity"}), 0.1), tmp_path / "tenth")
+    given: list[Items] = []
+    whole = RunFolder.model
+    monkeypatch.setattr(RunFolder, "model", lambda self, items, *rest: given.append(items) or whole(self, items, *rest))
+    run.evaluate("validation")
+    assert torch.equal(given[0].counts, shared(load(world.prepared), 0.1, 0).items.counts)
+    assert not torch.equal(given[0].counts, load(world.prepared).items.counts)
 
 
 def test_the_whole_share_changes_no_bit(world: World, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The ablation: a model's controls trained, measured and put beside the full model, and what each part earns."""
 
 import difflib
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -124,6 +125,7 @@ def ablate(found: Controls, order: Order, tell: Callable[[str], None]) -> Ablati
         runs = _trained(control, order)
         means = [run.evaluate(order.part, device=order.options.device).metrics[CHIEF].mean for run in runs]
         mean = sum(means) / len(means)
+        gc.collect()  # hooks tie a model into a ring, which would outlive its row
         tell(f"{at}: {order.part} {CHIEF} {number(mean)}{', taken as it is' if there else ''}")
     earlier = [c for c in found.rows if c not in rows and _is_there(c, order)]
     rows = [control for control in found.rows if control in rows or control in earlier]
