@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from l2rec.models._base import Growing, Retriever, TextReader
+from l2rec.models._space import Choices, Range, Space
 from l2rec.models._third import ThirdSettings, add_third
 from l2rec.nn import backbone as backbones
 from l2rec.nn import bank, prompts
@@ -60,6 +61,21 @@ class Config(ThirdSettings):
         if self.width % self.heads:
             raise ValueError(f"heads {self.heads} do not divide width {self.width}. Set heads to a divisor of it")
         return self
+
+
+SPACE: Space = {
+    "model.item_tower": Choices(choices=("own", "shared")),
+    "model.width": Choices(choices=(256, 384)),
+    "model.layers": Range(low=1, high=3),
+    "model.inner": Choices(choices=(256, 768)),
+    "model.dropout": Range(low=0.1, high=0.5),
+    "model.horizon": Choices(choices=(1, 3, 10)),
+    "model.decay": Range(low=0.3, high=1.0),
+    "model.smoothing": Range(low=0, high=0.3),
+    "model.temperature": Range(low=0.03, high=0.2, log=True),
+    "training.learning_rate": Range(low=3e-4, high=3e-3, log=True),
+    "training.weight_decay": Range(low=0.01, high=2, log=True),
+}
 
 
 class Projection(nn.Module):

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from l2rec.errors import SettingError
 from l2rec.models._base import Retriever, TextReader
+from l2rec.models._space import Choices, Range, Space
 from l2rec.models._third import ThirdSettings, add_third
 from l2rec.nn import backbone as backbones
 from l2rec.nn import bank, keyed
@@ -57,6 +58,17 @@ class Config(ThirdSettings):
     """Probability that a word is hidden in the preparation."""
     first_stage: int = Field(default=2, ge=1)
     """Epochs after the preparation at whose beginning all items are read anew; in later ones they stay as they are."""
+
+
+SPACE: Space = {
+    "model.trained_layers": Choices(choices=(3, 6)),
+    "model.dropout": Range(low=0, high=0.3),
+    "model.smoothing": Range(low=0, high=0.3),
+    "model.temperature": Range(low=0.03, high=0.1, log=True),
+    "model.first_stage": Range(low=1, high=3),
+    "model.preparation": Choices(choices=(0, 1)),
+    "training.learning_rate": Range(low=3e-5, high=5e-4, log=True),
+}
 
 
 class Model(Retriever, TextReader):
