@@ -22,7 +22,7 @@ def evaluate(
     """Measure a run on the test part.
 
     Ranks the whole catalogue for every case, prints each metric with its interval and protocol, writes report.html.
-    The test part is ranked once; what was found is printed again unless --again is given.
+    A part is ranked once; what was found is printed again unless --again is given.
     """
     if part not in ("test", "validation"):
         raise SettingError(f"--part {part}: expected test or validation.")
