@@ -146,6 +146,8 @@ def test_a_folder_of_other_settings_is_refused(world: World, told: tuple[Ablatio
     other = controls(settings(world, THIRD | {"width": 32}), load(world.prepared))
     with pytest.raises(RunError, match=r"full: model\.width was 16 and now is 32"):
         ablate(other, order(told[1]), _nothing)
+    with pytest.raises(RunError, match=r"full: made without --seeds\. Call it so again, or pass --out"):
+        ablate(other, replace(order(told[1]), seeds=(0,)), _nothing)
 
 
 def test_a_row_above_the_full_model_is_tested_against_it_too(found: Controls, tmp_path: Path) -> None:
@@ -163,6 +165,8 @@ def test_several_seeds_are_one_row(found: Controls, tmp_path: Path) -> None:
     rows = replace(order(tmp_path, "share-10"), seeds=(0, 1))
     lines = ablate(found, rows, _nothing).lines
     assert [line.seeds for line in lines] == [(0, 1), (0, 1)]
+    with pytest.raises(RunError, match=r"full: made with --seeds\. Call it so again, or pass --out"):
+        ablate(found, order(tmp_path), _nothing)
     means = [values(tmp_path / "share-10" / f"seed-{seed}").mean() for seed in (0, 1)]
     assert lines[1].value.mean == pytest.approx(sum(map(float, means)) / 2)  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from l2rec.errors import SettingError
+from l2rec.errors import RunError, SettingError
 from l2rec.evaluation.comparison import CHIEF, Comparison, Contrast, compare
 from l2rec.evaluation.leaderboard import number, probability, signed
 from l2rec.evaluation.report import Tabled
@@ -112,9 +112,11 @@ def ablate(found: Controls, order: Order, tell: Callable[[str], None]) -> Ablati
         tell: Called with a line on every step.
 
     Raises:
-        L2RecError: a row cannot be trained, or its folder holds a run of other settings.
+        L2RecError: a row cannot be trained, or its folder holds a run of other settings, or runs with seeds where
+            none are asked for, or the other way.
     """
     rows = chosen(found, order.only)
+    _refuse_mixed(found.rows, order)
     began = time.perf_counter()
     trained = 0
     for place, control in enumerate(rows, 1):
@@ -141,6 +143,15 @@ def _is_there(control: Control, order: Order) -> bool:
     """Whether every run of a row is finished."""
     there = [(path / MANIFEST).is_file() for path in _folders(control, order)]
     return all(there) and all(RunFolder.open(path).manifest.finished for path in _folders(control, order))
+
+
+def _refuse_mixed(rows: Sequence[Control], order: Order) -> None:
+    """One folder holds rows with seeds of their own, or rows of the settings' one."""
+    for own in (order.folder / control.part.name for control in rows):
+        alone, several = (own / MANIFEST).is_file(), any(own.glob(f"seed-*/{MANIFEST}"))
+        if several if not order.seeds else alone:
+            made = "with" if several else "without"
+            raise RunError(f"{own}: made {made} --seeds. Call it so again, or pass --out for another folder.")
 
 
 def _left(rows: int, trained: int, seconds: float) -> str:
