@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path("configs")
+"""As seen from the repository's root, where the configs look for their data too."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,14 @@ def _configs(asked: Tables, name: str) -> list[Path]:
     """
     found = [path for path in sorted((CONFIGS / name).glob("*.toml")) if not asked.only or path.stem in asked.only]
     if not found:
-        sys.exit(f"--tables {name}: no config in configs/{name}. Pass {', '.join(sorted(_folders()))}.")
+        sys.exit(
+            f"--tables {name}: no config in {CONFIGS / name}. Pass a folder of configs/, in the repository's root."
+        )
     for path in found:
         data = tomllib.loads(path.read_text(encoding="utf-8"))["data"]
         if data != "sample" and not Path(data).is_dir():
             sys.exit(f"{path}: data {data}: not prepared. First: l2rec prepare SOURCE --out {data}")
     return found
-
-
-def _folders() -> list[str]:
-    return [path.name for path in CONFIGS.iterdir() if path.is_dir()]
 
 
 def _learns(config: Path) -> bool:

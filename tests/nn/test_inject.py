@@ -1,5 +1,9 @@
 """Experts in frozen models of every kind: exact at first, frozen for good, blind to the future and to each other."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +14,8 @@ from l2rec.nn.inject import DualView, blocks
 from l2rec.nn.router import Choice, Layout, Pools
 from tests.nn import networks
 from tests.nn.networks import POOLS, bent, dual_view, inputs
+
+ROOT = Path(__file__).parents[2]
 
 every_kind = pytest.mark.parametrize("kind", networks.CONFIGS)
 every_target = pytest.mark.parametrize("targets", ["ffn", "attention", "all"])
@@ -176,6 +182,26 @@ def test_nothing_of_a_call_is_left_in_the_model_but_the_choices() -> None:
     choice = model.choices[0][0]
     assert isinstance(choice, Choice)
     assert choice.gates.requires_grad
+
+
+ONE_GRAPH = """
+import torch
+from l2rec.nn import attention
+from tests.nn.networks import bent, dual_view, inputs
+model = dual_view("qwen3")
+bent(model)
+model.backbone.network.set_attn_implementation("sdpa")
+attention.choose = lambda *_: None
+expected = model(*inputs())
+model.backbone.network.compile(backend="eager", fullgraph=True)
+torch.testing.assert_close(model(*inputs()), expected)
+"""
+"""As on a GPU, whose attention is torch's own; in a process whose functions do not check their shapes."""
+
+
+def test_the_compiler_sees_the_backbone_with_its_experts_as_one_graph() -> None:
+    done = subprocess.run([sys.executable, "-c", ONE_GRAPH], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def _breaks(*_: object) -> None:

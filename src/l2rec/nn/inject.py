@@ -120,7 +120,8 @@ class DualView(nn.Module):
 
     def _hear(self, view: int, user: Float[Tensor, "B T D"]) -> list[list[Tensor]]:
         """What the routers of all blocks make of the user, which no block changes, in one multiplication."""
-        maps = [router.user_maps() if (router := self._router(n, view)) else [] for n in range(len(self.routers))]
+        routers = [self._router(n, view) for n in range(len(self.routers))]
+        maps = [[] if router is None else router.user_maps() for router in routers]
         found = iter(products(user, [w for own in maps for w in own]))
         return [[next(found) for _ in own] for own in maps]
 
