@@ -50,12 +50,12 @@ class Model(SequenceModel):
     Deviations: blocks normalise before, as all of this room do, and there is neither a projection before the table nor
     a bias of items. Positions are counted from the newest, so that the one which is asked in the end is always the
     same; their first values are as large as scaled events, as a hidden event is told from another by its place alone,
-    and attention starts by handing on what it sees (`Transformer.pass_on`): on
-    amazon-scientific-2018 validation NDCG@10 after two epochs was .0438 with it and .0206 without. Sequences are hidden anew in every step in
-    place of ten times beforehand, and a row that hides its last item alone is drawn with a probability in place of
-    being added. An event that is no target of the batch is never hidden: a user's first one, and those that a window is
-    given to read. What stands after the last target that counts is not read, so that a loss never hangs on what came
-    later than all that it asks for; a target among others is asked with those after it in sight, which is the method.
+    and attention starts by handing on what it sees (`Transformer.pass_on`): on amazon-scientific-2018 validation
+    NDCG@10 after two epochs was .0438 with it and .0206 without. Sequences are hidden anew in every step in place of
+    ten times beforehand, and a row that hides its last item alone is drawn with a probability in place of being added.
+    An event that is no target of the batch is never hidden: a user's first one, and those that a window is given to
+    read. What stands after the last target that counts is not read, so that a loss never hangs on what came later than
+    all that it asks for; a target among others is asked with those after it in sight, which is the method.
     """
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
