@@ -30,7 +30,7 @@ def test_the_table_goes_to_stdout_with_a_sentence_a_part(config: Path, tmp_path:
     lines = said.out.splitlines()
     assert lines[0].startswith("validation, loo/full/unseen/expected-ties/@5,10,20: each row against the full model")
     assert [line.split()[0] for line in lines[1:4]] == ["row", "full", "share-10"]
-    assert lines[5].startswith("90 % of the training users: ")
+    assert lines[5].startswith("100 % of the training users, against 10 %: ")
     assert said.err.endswith(f"Report: {tmp_path / 'out' / 'report.html'}\n")
     told = call(*words, "--json").json()
     assert [line["name"] for line in told["lines"]] == ["full", "share-10"]

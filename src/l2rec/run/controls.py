@@ -117,7 +117,8 @@ def _parts(full: RunSettings, prepared: Prepared) -> Iterator[Part]:
         yield from _sizes(_config(full))
     fields = find(full.model["name"]).config.model_fields
     for percent in (10, 30):
-        yield Part(f"share-{percent}", f"{100 - percent} % of the training users", (f"training.share={percent / 100}",))
+        words = f"{100 * full.training.share:.4g} % of the training users, against {percent} %"
+        yield Part(f"share-{percent}", words, (f"training.share={percent / 100}",))
     if "pretrained" in fields:
         yield Part("random-backbone", "what the backbone was trained on before", ("model.pretrained=false",))
     if "transition_weight" in fields:
