@@ -69,7 +69,7 @@ def page(data: ReportData) -> str:
     return environment.get_template("report.html.j2").render(
         data=data,
         style=Markup(environment.get_template("report.css").render()),
-        headline=leaderboard.headline(data.comparison),
+        headline=_headline(data),
         board=leaderboard.leaderboard(data.comparison),
         differences=_differences(data) if data.parts and data.comparison.contrasts else None,
         budgets=leaderboard.budgets(data.comparison),
@@ -85,6 +85,14 @@ def page(data: ReportData) -> str:
         curves_legend=_curve_keys(data),
         inner=[*(_routing(m, n) for n, m in enumerate(data.routing)), *([_fusion(data)] if data.fusion else [])],
     )
+
+
+def _headline(data: ReportData) -> str:
+    tests = data.comparison.contrasts
+    if not data.parts or not tests:
+        return leaderboard.headline(data.comparison)
+    worse = sum(test.verdict == "worse" for test in tests)
+    return f"Of {len(tests)} rows, {worse} shown to be worse than {tests[0].against}, so that their parts help."
 
 
 def _key(label: str, number: int) -> Key:
