@@ -201,6 +201,19 @@ def test_one_step_downhill_lowers_the_loss(name: str, backbone: Path) -> None:
     assert before.weight == after.weight == 9
 
 
+@every_learner
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_step_in_bf16_works_with_frozen_weights_of_either_kind(name: str, dtype: str, backbone: Path) -> None:
+    model = fresh(name, backbone, dtype=dtype, preparation=0)
+    assert isinstance(model, Learner)
+    batch = worlds.training_batch_of([[3, 10, 2, 7, 22], [7, 22, 8], [1, 4, 13, 11]])
+    with torch.autocast("cpu", torch.bfloat16):
+        model.train().loss(batch).total.backward()
+    slopes = [p.grad for p in model.parameters() if p.grad is not None]
+    assert slopes
+    assert all(bool(slope.isfinite().all()) for slope in slopes)
+
+
 @every_model
 def test_save_and_load_change_nothing(name: str, backbone: Path, tmp_path: Path) -> None:
     model = learnt(name, backbone)

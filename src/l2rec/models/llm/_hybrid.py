@@ -126,7 +126,7 @@ class HybridNetwork(Network):
         if self.heard is None:
             return self.rise.weight.new_zeros(*known.items.shape, self.rise.out_features)
         states = self.known.states(known)
-        heard: Tensor = self.heard(states if self.learns else states.detach())
+        heard: Tensor = self.heard(states if self.learns else states.detach()).float()  # the routers are not autocast
         return heard if self.people is None else heard + self.people(attributes).unsqueeze(1)
 
     def _hybrid(self, count: int, device: torch.device) -> Bool[Tensor, " B"]:
