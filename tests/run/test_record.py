@@ -34,7 +34,7 @@ def test_the_test_part_is_ranked_once(popularity: Path, monkeypatch: pytest.Monk
     with pytest.raises(AssertionError, match="ranked"):
         run.evaluate(again=True)
     with pytest.raises(AssertionError, match="ranked"):
-        run.evaluate("validation")
+        run.evaluate("validation", again=True)
 
 
 def test_validating_leaves_the_test_results_alone(popularity: Path) -> None:
