@@ -67,7 +67,10 @@ def main() -> None:
             many = million(here, store, options.users)
             found["start with many users"] = started(many, options.rounds, f"{options.users:,} users", 15)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "serve.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    file = RESULTS / "serve.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    others = before if before.get("date") == found["date"] else {}  # parts that ran on the same day stay
+    file.write_text(json.dumps(others | found, indent=1) + "\n", encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
