@@ -96,7 +96,11 @@ def test_a_users_history_is_whole_after_a_temporal_split(cases: str, world: Worl
         ({"history": ["i3x"]}, DataError, r'item id "i3x": not among the 30 known\. Did you mean'),
         ({"user_id": "nobody"}, DataError, 'user id "nobody": not among the 40 known'),
         ({"text": " "}, SettingError, "the text is empty"),
-        ({"text": "a lamp"}, ModelError, r"sasrec cannot read text\. Pass a user or a history, or .* can: ilora, l2rec"),
+        (
+            {"text": "a lamp"},
+            ModelError,
+            r"sasrec cannot read text\. Pass a user or a history, or .* can: ilora, l2rec",
+        ),
         ({"user_id": "u5", "wish": Wish(prompt="a lamp")}, ModelError, r"sasrec cannot read text\."),
     ],
 )

@@ -61,3 +61,15 @@ def test_a_run_that_would_only_prepare_is_refused(tmp_path: Path) -> None:
     model.preparation = 3
     with pytest.raises(SettingError, match=r"training\.epochs: 3: the model prepares for 3 epochs.*above 3"):
         trained(tmp_path, model, epochs=3)
+
+
+def test_the_learning_rate_runs_its_course_in_the_preparation_and_again_after_it(tmp_path: Path) -> None:
+    apart, both = tiny(), tiny()
+    both.preparation = 2
+    trained(tmp_path / "apart", apart, epochs=2, warmup_share=0.2)
+    trained(tmp_path / "both", both, epochs=4, warmup_share=0.2)
+    ends = {line["epoch"]: line["lr"] for line in lines(tmp_path / "both") if "lr" in line}
+    first = {line["epoch"]: line["lr"] for line in lines(tmp_path / "apart") if "lr" in line}
+    assert ends[1] == first[1]
+    assert ends[3] == pytest.approx(first[1], rel=0.1)
+    assert max(ends[2], ends[4]) < 0.02 * first[1]

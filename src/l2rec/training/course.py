@@ -47,9 +47,20 @@ class Course:
         """Returns the fields by name."""
         return asdict(self)
 
-    def share(self, steps: int, epochs: int) -> float:
-        """Returns how much of the planned training the middle of the next step marks, from 0 to 1."""
-        return (self.epoch + (self.place + 0.5) / steps) / epochs
+    def share(self, steps: int, epochs: int, preparation: int) -> float:
+        """Returns how much of the planned training the middle of the next step marks, from 0 to 1.
+
+        Preparation and what follows are two trainings, one after the other, and each goes from 0 to 1.
+
+        Args:
+            steps: Steps of an epoch.
+            epochs: Epochs of both together.
+            preparation: First epochs that prepare.
+        """
+        done = self.epoch + (self.place + 0.5) / steps
+        if self.epoch < preparation:
+            return done / preparation
+        return (done - preparation) / (epochs - preparation)
 
     def late(self, settings: TrainingSettings) -> bool:
         """Returns whether the run has used up the time that it was given."""

@@ -58,7 +58,7 @@ def fit(model: Learner, train: Histories, settings: TrainingSettings, occasion: 
             while course.place < steps:
                 begun = time.perf_counter()
                 sow(occasion.seed, course.step, processes.rank, processes.device)
-                rate = learning_rate(settings, course.share(steps, settings.epochs))
+                rate = learning_rate(settings, course.share(steps, settings.epochs, model.preparation))
                 first = course.place * settings.accumulate
                 window = batches[first : first + settings.accumulate]
                 taken = setup.step(window, interrupt.asked)

@@ -55,8 +55,8 @@ class Model(Hybrid):
     there is no instruction around the history, and attention is causal, whatever the backbone. Items are cut to the
     same tokens as in L2Rec. The chance is drawn for every history; the authors' code draws it for a whole batch, which
     is a small one there. K is `curriculum`, a number of steps, as a model does not know how long it will be trained.
-    The SASRec learns on the softmax over the catalogue, with the data and the learning rate's course of the rest, in
-    the `preparation` first epochs; an item without a training event has a vector of zeros. p is a linear map to the
+    The SASRec learns on the softmax over the catalogue, with the data and the peak learning rate of the rest, in the
+    `preparation` first epochs; an item without a training event has a vector of zeros. p is a linear map to the
     backbone's width, then L2Rec's projector, which ends at the size of token vectors. LoRA sits on L2Rec's matrices,
     not on those of attention. User attributes are not read.
     """

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from l2rec.models._space import Choices, Range, Space
 from l2rec.models.ids._sequence import CausalModel, HeadSettings, asked_of
 from l2rec.nn.losses import matched_softmax
 from l2rec.nn.transformer import Transformer
@@ -40,6 +41,20 @@ class Config(HeadSettings):
     """Weight of segment prediction (SP): what surrounds a hidden stretch tells it from those of other users."""
 
 
+SPACE: Space = {
+    "model.width": Choices(choices=(64, 128, 256)),
+    "model.layers": Range(low=1, high=3),
+    "model.heads": Choices(choices=(1, 2, 4)),
+    "model.dropout": Range(low=0.1, high=0.7),
+    "model.smoothing": Range(low=0, high=0.4),
+    "model.preparation": Choices(choices=(0, 5, 10, 15)),
+    "model.masked": Range(low=0.1, high=0.6),
+    "training.batch_size": Choices(choices=(64, 128, 256)),
+    "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
+    "training.weight_decay": Range(low=0.01, high=5, log=True),
+}
+
+
 class Model(CausalModel):
     """Self-supervised learning for sequential recommendation (Zhou et al. 2020).
 
@@ -54,7 +69,7 @@ class Model(CausalModel):
 
     Deviations: f has no sigmoid, under which one of thousands could not stand out, and each task is the paper's
     contrast, where the authors' code has binary cross-entropies with one drawn negative; MIP has the loss of the next
-    item, smoothing included. The stages share one course of the learning rate. Blocks are those of `nn/transformer.py`,
+    item, smoothing included. Each stage has its own course of the learning rate. Blocks come from `nn/transformer.py`,
     with the norm before each half; items are read scaled, as in SASRec here. The last target of a window is part of the
     sequence that prepares; positions are counted from the oldest event.
     """

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from l2rec.models._base import Growing, Retriever, TextReader
+from l2rec.models._space import Choices, Range, Space
 from l2rec.models._third import ThirdSettings, add_third
 from l2rec.nn import backbone as backbones
 from l2rec.nn import bank, prompts
@@ -67,6 +68,20 @@ class Config(ThirdSettings):
         return self
 
 
+SPACE: Space = {
+    "model.width": Choices(choices=(64, 128, 300)),
+    "model.layers": Range(low=1, high=3),
+    "model.heads": Choices(choices=(1, 2, 4)),
+    "model.dropout": Range(low=0.1, high=0.7),
+    "model.smoothing": Range(low=0, high=0.4),
+    "model.preparation": Choices(choices=(0, 1, 3, 5)),
+    "model.temperature": Range(low=0.03, high=0.2, log=True),
+    "training.batch_size": Choices(choices=(64, 128, 256)),
+    "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
+    "training.weight_decay": Range(low=0.01, high=5, log=True),
+}
+
+
 class Model(Retriever, TextReader, Growing):
     """Universal sequence representation learning (Hou et al. 2022).
 
@@ -82,7 +97,7 @@ class Model(Retriever, TextReader, Growing):
     whitening starts at the catalogue's mean; it prepares on the data that it then learns, having no other domain,
     in batches of the run's size, and so nothing of the network is frozen afterwards; every position is asked, the copy
     only at the last one; blocks have the norm before each half, and dropout none on attention; which words a text loses
-    is drawn once. The stages share one course of the learning rate.
+    is drawn once. Each stage has its own course of the learning rate.
     """
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
