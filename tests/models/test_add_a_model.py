@@ -53,6 +53,7 @@ def test_it_keeps_what_every_model_owes(
     owed.test_the_past_does_change_a_score("markov", backbone)
     owed.test_the_future_changes_no_loss_and_no_gradient("markov", backbone)
     owed.test_one_step_downhill_lowers_the_loss("markov", backbone)
+    owed.test_a_step_in_bf16_works_with_frozen_weights_of_either_kind("markov", "float32", backbone)
     owed.test_save_and_load_change_nothing("markov", backbone, place("weights"))
     owed.test_a_training_that_died_and_was_resumed_ends_like_an_uninterrupted_one(
         "markov", backbone, place("resume"), monkeypatch
