@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from l2rec.models._base import Retriever
+from l2rec.models._settings import refuse_uneven_heads
+from l2rec.models._space import Choices, Range, Space
 from l2rec.models._third import ThirdSettings, add_third
 from l2rec.nn.losses import full_softmax, sampled_softmax
 from l2rec.nn.transformer import Dropout
@@ -43,9 +45,23 @@ class HeadSettings(SequenceSettings):
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "HeadSettings":
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads} do not divide width {self.width}. Set heads to a divisor of it")
+        refuse_uneven_heads(self.width, self.heads)
         return self
+
+
+HEAD_SPACE: Space = {
+    "model.width": Choices(choices=(64, 128, 256)),
+    "model.layers": Range(low=1, high=3),
+    "model.heads": Choices(choices=(1, 2, 4)),
+    "model.dropout": Range(low=0.1, high=0.7),
+    "model.smoothing": Range(low=0, high=0.4),
+    "training.batch_size": Choices(choices=(64, 128, 256)),
+    "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
+    "training.weight_decay": Range(low=0.01, high=5, log=True),
+}
+"""What a search may try for those that attend; a model lays its own over it."""
+SEQUENCE_SPACE: Space = {name: values for name, values in HEAD_SPACE.items() if name != "model.heads"}
+"""The same without heads."""
 
 
 class SequenceModel(Retriever):

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from l2rec.models._space import Choices, Range, Space
-from l2rec.models.ids._sequence import HeadSettings, SequenceModel, asked_of
+from l2rec.models._space import Range, Space
+from l2rec.models.ids._sequence import HEAD_SPACE, HeadSettings, SequenceModel, asked_of
 from l2rec.nn.transformer import Transformer
 from l2rec.types import Batch, Items, Loss
 
@@ -27,16 +27,9 @@ class Config(HeadSettings):
 
 
 SPACE: Space = {
-    "model.width": Choices(choices=(64, 128, 256)),
-    "model.layers": Range(low=1, high=3),
-    "model.heads": Choices(choices=(1, 2, 4)),
-    "model.dropout": Range(low=0.1, high=0.7),
-    "model.smoothing": Range(low=0, high=0.4),
+    **HEAD_SPACE,
     "model.hidden_share": Range(low=0.2, high=0.8),
     "model.last_share": Range(low=0, high=0.5),
-    "training.batch_size": Choices(choices=(64, 128, 256)),
-    "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
-    "training.weight_decay": Range(low=0.01, high=5, log=True),
 }
 
 

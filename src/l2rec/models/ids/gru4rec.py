@@ -5,8 +5,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from l2rec.models._space import Choices, Range, Space
-from l2rec.models.ids._sequence import CausalModel, SequenceSettings
+from l2rec.models._space import Range, Space
+from l2rec.models.ids._sequence import SEQUENCE_SPACE, CausalModel, SequenceSettings
 from l2rec.types import Batch, Items
 
 
@@ -17,15 +17,7 @@ class Config(SequenceSettings):
     """Recurrent layers; the papers found one to be best."""
 
 
-SPACE: Space = {
-    "model.width": Choices(choices=(64, 128, 256)),
-    "model.layers": Range(low=1, high=2),
-    "model.dropout": Range(low=0.1, high=0.7),
-    "model.smoothing": Range(low=0, high=0.4),
-    "training.batch_size": Choices(choices=(64, 128, 256)),
-    "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
-    "training.weight_decay": Range(low=0.01, high=5, log=True),
-}
+SPACE: Space = {**SEQUENCE_SPACE, "model.layers": Range(low=1, high=2)}
 
 
 class Model(CausalModel):

@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from l2rec.models._space import Choices, Range, Space
-from l2rec.models.ids._sequence import CausalModel, HeadSettings
+from l2rec.models._space import Range, Space
+from l2rec.models.ids._sequence import HEAD_SPACE, CausalModel, HeadSettings
 from l2rec.nn.pointwise import PointwiseNetwork
 from l2rec.types import Batch, Items
 
@@ -17,16 +17,7 @@ class Config(HeadSettings):
     that reads a clock must be asked with timestamps too."""
 
 
-SPACE: Space = {
-    "model.width": Choices(choices=(64, 128, 256)),
-    "model.layers": Range(low=1, high=6),
-    "model.heads": Choices(choices=(1, 2, 4)),
-    "model.dropout": Range(low=0.1, high=0.7),
-    "model.smoothing": Range(low=0, high=0.4),
-    "training.batch_size": Choices(choices=(64, 128, 256)),
-    "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
-    "training.weight_decay": Range(low=0.01, high=5, log=True),
-}
+SPACE: Space = {**HEAD_SPACE, "model.layers": Range(low=1, high=6)}
 
 
 class Model(CausalModel):

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from l2rec.models._settings import refuse_uneven_heads
+from l2rec.models._space import Choices, Range, Space
 from l2rec.models.ids import sasrec
 from l2rec.models.llm._reading import Reading, ReadingSettings
 from l2rec.nn import prompts, views
@@ -33,8 +35,7 @@ class HybridSettings(ReadingSettings):
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "HybridSettings":
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads} do not divide width {self.width}. Set heads to a divisor of it")
+        refuse_uneven_heads(self.width, self.heads)
         return self
 
     def with_experts(self, pools: Pools, scale: float, signals: tuple[str, ...]) -> Plan:
@@ -59,6 +60,18 @@ class HybridSettings(ReadingSettings):
             id_dropout=self.id_dropout,
             temperature=self.temperature,
         )
+
+
+HYBRID_SPACE: Space = {
+    "model.dropout": Range(low=0.1, high=0.6),
+    "model.id_dropout": Range(low=0, high=0.6),
+    "model.id_model_dropout": Range(low=0.1, high=0.7),
+    "model.smoothing": Range(low=0, high=0.4),
+    "training.batch_size": Choices(choices=(64, 128)),
+    "training.learning_rate": Range(low=7e-4, high=6e-3, log=True),
+    "training.weight_decay": Range(low=0.001, high=3, log=True),
+}
+"""What a search may try for both, beside the size of the LoRA."""
 
 
 class HybridNetwork(Network):

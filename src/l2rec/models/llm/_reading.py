@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from l2rec.errors import SettingError
 from l2rec.models._base import Growing, Retriever, TextReader
-from l2rec.models._third import ThirdSettings, add_third
+from l2rec.models._settings import FrozenSettings
+from l2rec.models._third import add_third
 from l2rec.nn import backbone as backbones
 from l2rec.nn import bank, prompts, views
 from l2rec.nn.losses import full_softmax, sampled_softmax
@@ -21,17 +22,11 @@ from l2rec.nn.room import Room
 from l2rec.types import Batch, Items
 
 
-class ReadingSettings(ThirdSettings):
+class ReadingSettings(FrozenSettings):
     """The settings that all of them have."""
 
     history: int = Field(default=20, ge=1, le=1000)
     """Items of a history that the model reads; older ones are cut off."""
-    backbone: str = backbones.MINILM
-    """Frozen language model: all-MiniLM-L6-v2, a local folder, or a name on the Hugging Face hub."""
-    pretrained: bool = True
-    """Whether the backbone's weights are loaded; without, they are random in the same shape."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Type of the frozen weights and of the arithmetic with them."""
     targets: Literal["ffn", "attention", "all"] = "ffn"
     """Matrices of a block that carry experts."""
     tokens_per_item: int = Field(default=8, ge=2, le=512)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from l2rec.models._base import Growing, Retriever, TextReader
+from l2rec.models._settings import FrozenSettings, refuse_uneven_heads
 from l2rec.models._space import Choices, Range, Space
-from l2rec.models._third import ThirdSettings, add_third
+from l2rec.models._third import add_third
 from l2rec.nn import backbone as backbones
 from l2rec.nn import bank, prompts
 from l2rec.nn.dense import dense_sampled, dense_softmax, shares
@@ -21,15 +22,9 @@ from l2rec.nn.transformer import Dropout, Transformer
 from l2rec.types import Batch, Items, Loss
 
 
-class Config(ThirdSettings):
+class Config(FrozenSettings):
     """Settings of LEARN."""
 
-    backbone: str = backbones.MINILM
-    """Frozen language model: all-MiniLM-L6-v2, a local folder, or a name on the Hugging Face hub."""
-    pretrained: bool = True
-    """Whether the backbone's weights are loaded; without, they are random in the same shape."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Type of the frozen weights and of the arithmetic with them."""
     item_tokens: int = Field(default=64, ge=2, le=512)
     """Tokens of an item's text that its content vector is made of."""
     item_tower: Literal["own", "shared"] = "own"
@@ -58,8 +53,7 @@ class Config(ThirdSettings):
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "Config":
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads} do not divide width {self.width}. Set heads to a divisor of it")
+        refuse_uneven_heads(self.width, self.heads)
         return self
 
 

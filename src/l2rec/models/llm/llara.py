@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from l2rec.models._space import Choices, Range, Space
-from l2rec.models.llm._hybrid import Hybrid, HybridSettings
+from l2rec.models._space import Choices, Space
+from l2rec.models.llm._hybrid import HYBRID_SPACE, Hybrid, HybridSettings
 from l2rec.nn.network import Plan
 from l2rec.nn.router import Pools
 from l2rec.types import Items
@@ -29,13 +29,7 @@ class Config(HybridSettings):
 SPACE: Space = {
     "model.rank": Choices(choices=(40, 80, 160)),
     "model.curriculum": Choices(choices=(0, 200, 400, 800)),
-    "model.dropout": Range(low=0.1, high=0.6),
-    "model.id_dropout": Range(low=0, high=0.6),
-    "model.id_model_dropout": Range(low=0.1, high=0.7),
-    "model.smoothing": Range(low=0, high=0.4),
-    "training.batch_size": Choices(choices=(64, 128)),
-    "training.learning_rate": Range(low=7e-4, high=6e-3, log=True),
-    "training.weight_decay": Range(low=0.001, high=3, log=True),
+    **HYBRID_SPACE,
 }
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from l2rec.models._space import Choices, Range, Space
-from l2rec.models.ids._sequence import CausalModel, HeadSettings, asked_of
+from l2rec.models.ids._sequence import HEAD_SPACE, CausalModel, HeadSettings, asked_of
 from l2rec.nn.losses import matched_softmax
 from l2rec.nn.transformer import Transformer
 from l2rec.types import Batch, Items, Loss
@@ -42,16 +42,9 @@ class Config(HeadSettings):
 
 
 SPACE: Space = {
-    "model.width": Choices(choices=(64, 128, 256)),
-    "model.layers": Range(low=1, high=3),
-    "model.heads": Choices(choices=(1, 2, 4)),
-    "model.dropout": Range(low=0.1, high=0.7),
-    "model.smoothing": Range(low=0, high=0.4),
+    **HEAD_SPACE,
     "model.preparation": Choices(choices=(0, 5, 10, 15)),
     "model.masked": Range(low=0.1, high=0.6),
-    "training.batch_size": Choices(choices=(64, 128, 256)),
-    "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
-    "training.weight_decay": Range(low=0.01, high=5, log=True),
 }
 
 
