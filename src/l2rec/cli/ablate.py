@@ -36,7 +36,7 @@ def ablate(
 
     numbers = tuple(seeds_of(seeds))
     settings = runs.settings_of(config, overrides or [])
-    found = controls(settings, open_data(settings.data))
+    found = controls(settings, open_data(settings.data), device)
     names = tuple(name.strip() for name in only.split(",")) if only else ()
     rows = ablation.chosen(found, names)
     if dry_run:

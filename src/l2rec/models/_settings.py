@@ -13,8 +13,8 @@ class FrozenSettings(ThirdSettings):
     """Frozen language model: all-MiniLM-L6-v2, a local folder, or a name on the Hugging Face hub."""
     pretrained: bool = True
     """Whether the backbone's weights are loaded; without, they are random in the same shape."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Type of the frozen weights and of the arithmetic with them."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Type of the frozen weights and of the arithmetic with them; auto: bfloat16 where the device has units for it."""
 
 
 def refuse_uneven_heads(width: int, heads: int) -> None:

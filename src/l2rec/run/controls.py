@@ -68,17 +68,18 @@ class Controls:
     left_out: dict[str, str]
 
 
-def controls(settings: RunSettings, prepared: Prepared) -> Controls:
+def controls(settings: RunSettings, prepared: Prepared, device: str | None = None) -> Controls:
     """Returns the full model and its controls; a model other than L2Rec has those of data, third signal and backbone.
 
     Args:
         settings: Of the full model.
         prepared: The data that they name.
+        device: Where the rows will be trained; the best there is where None.
 
     Raises:
         L2RecError: the settings cannot be used as they are, or nothing can be taken out of the model.
     """
-    full = resolved(settings)
+    full = resolved(settings, device)
     rows = [Control(Part(FULL, "everything"), full, _size(full, prepared))]
     left_out: dict[str, str] = {}
     for part in _parts(full, prepared):

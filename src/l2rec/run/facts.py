@@ -14,6 +14,7 @@ from l2rec.data.prepared import Prepared
 from l2rec.errors import SettingError
 from l2rec.evaluation.protocol import protocol_name
 from l2rec.models import Recommender
+from l2rec.nn.arithmetic import best_device
 from l2rec.nn.backbone import fingerprint
 from l2rec.serving.folder import FORMAT, Manifest
 
@@ -84,9 +85,7 @@ def device_of(name: str | None) -> torch.device:
         SettingError: there is no such device.
     """
     if name is None:
-        return (torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None) or torch.device(
-            "cpu"
-        )
+        return best_device()
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -11,7 +11,7 @@ import torch
 
 from l2rec.config import cache_folder
 from l2rec.errors import L2RecError
-from l2rec.nn import backbone
+from l2rec.nn import arithmetic, backbone
 
 OLDEST_PYTHON = (3, 11)
 LEAST_DISK = 2 * 1024**3
@@ -51,17 +51,9 @@ def _torch() -> list[Finding]:
             findings.append(Finding(f"cuda:{number}", "ok", found))
     else:
         findings.append(Finding("cuda", "optional", "none; everything runs on the CPU"))
-    fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
-    slow = 'no bf16 unit; training.precision="fp32" may be quicker'
+    fast = arithmetic.has_bf16(arithmetic.best_device().type)
+    slow = "not in hardware; training uses fp32 by itself"
     return [*findings, Finding("bf16", "ok", "in hardware") if fast else Finding("bf16", "optional", slow)]
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _backbone() -> Finding:

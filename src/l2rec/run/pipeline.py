@@ -16,6 +16,7 @@ from l2rec.data.share import shared
 from l2rec.errors import DataError, RunError, SettingError
 from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
+from l2rec.nn.arithmetic import dtype_of, precision_of
 from l2rec.run import facts
 from l2rec.run.record import Run, forget, validation
 from l2rec.run.space import SearchSettings
@@ -69,7 +70,7 @@ def plan(settings: RunSettings, device: str | None = None) -> Plan:
         L2RecError: the settings, the data, the model or the device cannot be used as they are.
     """
     where = facts.device_of(device)
-    complete = resolved(settings)
+    complete = resolved(settings, device)
     prepared = shared(open_data(settings.data), settings.training.share, settings.seed)
     torch.manual_seed(settings.seed)
     model = build(complete, prepared.items, prepared.train.attributes.shape[1])
@@ -94,15 +95,21 @@ def settings_of(config: Path, overrides: Sequence[str] = ()) -> RunSettings:
     return validated(RunSettings, values, "")
 
 
-def resolved(settings: RunSettings) -> RunSettings:
-    """Returns the settings with every default of the model filled in.
+def resolved(settings: RunSettings, device: str | None = None) -> RunSettings:
+    """Returns the settings with every default of the model filled in, and the arithmetic as the device will use it.
 
     Raises:
         SettingError: a setting of the model is unknown, missing or out of range, or `tuning.space` names another one.
         ModelError: no model has that name.
     """
     name, config = model_config(settings)
-    complete = settings.model_copy(update={"model": {"name": name, **config.model_dump(mode="json")}})
+    model, kind = config.model_dump(mode="json"), None if device is None else device.partition(":")[0]
+    if "dtype" in model:
+        model["dtype"] = dtype_of(model["dtype"], kind)
+    training = {"precision": precision_of(settings.training.precision, kind)}
+    complete = settings.model_copy(
+        update={"model": {"name": name, **model}, "training": settings.training.model_copy(update=training)}
+    )
     known = flat({"model": complete.model, "training": complete.training.model_dump(mode="json")})
     for searched in complete.tuning.space:
         if searched not in known:
@@ -126,7 +133,7 @@ def train(settings: RunSettings | str | Path, folder: str | Path, options: Optio
     settings = settings if isinstance(settings, RunSettings) else settings_of(Path(settings))
     folder, options = Path(folder), options or Options()
     first = facts.is_first_process()
-    before = _before(folder, resolved(settings), options.resume or not first)
+    before = _before(folder, resolved(settings, options.device), options.resume or not first)
     if before is not None and before.manifest.finished and not _has_more_time(before, settings.training):
         return Run(_retold(before, settings) if first else before)
     run = plan(settings, options.device)

@@ -17,7 +17,7 @@ from l2rec.training.occasion import Fitted, Occasion
 from l2rec.training.optim import learning_rate
 from l2rec.training.progress import Bar
 from l2rec.training.seeds import sow
-from l2rec.training.setup import batches_of, set_up
+from l2rec.training.setup import Setup, batches_of, set_up
 from l2rec.training.step import Taken
 from l2rec.types import Histories
 
@@ -62,7 +62,7 @@ def fit(model: Learner, train: Histories, settings: TrainingSettings, occasion: 
                 first = course.place * settings.accumulate
                 window = batches[first : first + settings.accumulate]
                 taken = setup.step(window, interrupt.asked)
-                _refuse_what_is_not_finite(taken, course, first, settings)
+                _refuse_what_is_not_finite(taken, setup, first, settings)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 optimizer.step()
@@ -105,14 +105,15 @@ def _validated(model: Learner, occasion: Occasion) -> dict[str, float]:
     return metrics
 
 
-def _refuse_what_is_not_finite(taken: Taken, course: Course, batch: int, settings: TrainingSettings) -> None:
+def _refuse_what_is_not_finite(taken: Taken, setup: Setup, batch: int, settings: TrainingSettings) -> None:
+    course = setup.course
     if not taken.is_finite:
         raise DivergedError(
             f"step {course.step + 1} (epoch {course.epoch + 1}, batch {batch}): loss {taken.loss}, gradient norm "
             f"{taken.grad_norm}: expected finite numbers. The last checkpoint is untouched. Lower "
             f"training.learning_rate ({settings.learning_rate:g}) or raise training.warmup_share "
             f"({settings.warmup_share:g}) and start anew"
-            + ("." if settings.precision == "fp32" else ', or try training.precision="fp32".')
+            + ("." if setup.step.precision == "fp32" else ', or try training.precision="fp32".')
         )
 
 

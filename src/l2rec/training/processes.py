@@ -12,6 +12,7 @@ from accelerate.utils import ProjectConfiguration, broadcast_object_list  # type
 from torch import Tensor, nn
 
 from l2rec.errors import RunError
+from l2rec.nn.arithmetic import best_device
 from l2rec.training.memory import keep_freed_memory
 from l2rec.types import Batch
 
@@ -115,8 +116,7 @@ class Processes:
 
 def _kind(device: str | None) -> str:
     if device is None:
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return "cpu" if found is None else found.type
+        return best_device().type
     try:
         asked = torch.device(device)
     except RuntimeError:

@@ -12,6 +12,7 @@ from l2rec.data.batches import TrainingBatches
 from l2rec.errors import RunError, SettingError
 from l2rec.models import _checkpoint
 from l2rec.models._base import Learner
+from l2rec.nn.arithmetic import precision_of
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.course import Course
 from l2rec.training.occasion import Occasion
@@ -93,7 +94,7 @@ def set_up(model: Learner, train: Histories, settings: TrainingSettings, occasio
             f"after them. Set training.epochs above {model.preparation}."
         )
     processes = Processes(occasion.device, occasion.folder, settings.trackers)
-    facts = _facts(model, train, settings, occasion.seed, processes.size)
+    facts = _facts(model, train, settings, occasion.seed, processes)
     checkpoints = Checkpoints(occasion.folder / "last")
     course = Course()
     if occasion.resume:
@@ -137,15 +138,18 @@ def batches_of(
     return batches
 
 
-def _facts(model: Learner, train: Histories, settings: TrainingSettings, seed: int, processes: int) -> dict[str, Any]:
+def _facts(
+    model: Learner, train: Histories, settings: TrainingSettings, seed: int, processes: Processes
+) -> dict[str, Any]:
     digest = blake2b(digest_size=8)
     for tensor in (train.items, train.offsets):
         digest.update(tensor.cpu().contiguous().numpy().data)
     chosen = settings.model_dump(mode="json", exclude={*FREE, "share"})  # the hash of the training part tells a share
+    chosen["precision"] = precision_of(settings.precision, processes.device.type)
     return {
         **{f"training.{name}": value for name, value in chosen.items()},
         **{f"model.{name}": value for name, value in model.settings.model_dump(mode="json").items()},
         "seed": seed,
-        "processes": processes,
+        "processes": processes.size,
         "training part": f"{len(train)} sequences, {len(train.items)} events, hash {digest.hexdigest()}",
     }

@@ -8,6 +8,7 @@ from torch import nn
 
 from l2rec.config import TrainingSettings
 from l2rec.models._base import Learner
+from l2rec.nn.arithmetic import precision_of
 from l2rec.training.processes import Processes
 from l2rec.types import Batch, Loss
 
@@ -51,12 +52,17 @@ class Objective(nn.Module):
 
 
 class Step:
-    """Takes gradients of windows of batches; the optimizer is the caller's."""
+    """Takes gradients of windows of batches; the optimizer is the caller's.
+
+    Attributes:
+        precision: The arithmetic that it uses, `bf16` or `fp32`.
+    """
 
     def __init__(self, processes: Processes, model: Learner, settings: TrainingSettings) -> None:
         """Moves the model to its device and wraps it."""
         self.processes = processes
-        self.objective = processes.wrap(Objective(model, settings.precision))
+        self.precision = precision_of(settings.precision, processes.device.type)
+        self.objective = processes.wrap(Objective(model, self.precision))
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.clip_norm = settings.clip_norm
 

@@ -14,8 +14,8 @@ from l2rec.errors import SettingError
 from l2rec.models._base import Growing, Retriever, TextReader
 from l2rec.models._settings import FrozenSettings
 from l2rec.models._third import add_third
+from l2rec.nn import arithmetic, bank, prompts, views
 from l2rec.nn import backbone as backbones
-from l2rec.nn import bank, prompts, views
 from l2rec.nn.losses import full_softmax, sampled_softmax
 from l2rec.nn.network import Network, Plan
 from l2rec.nn.room import Room
@@ -62,6 +62,7 @@ class Reading(Retriever, TextReader, Growing):
 
     def __init__(self, config: ReadingSettings, items: Items, attributes: int = 0) -> None:
         """Loads the backbone, pools the catalogue's texts and puts the experts in. See the base class."""
+        config = config.model_copy(update={"dtype": arithmetic.dtype_of(config.dtype)})
         super().__init__(config, items, attributes)
         self.reading = config
         dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32

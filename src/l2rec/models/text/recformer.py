@@ -14,8 +14,8 @@ from l2rec.errors import SettingError
 from l2rec.models._base import Retriever, TextReader
 from l2rec.models._space import Choices, Range, Space
 from l2rec.models._third import ThirdSettings, add_third
+from l2rec.nn import arithmetic, bank, keyed
 from l2rec.nn import backbone as backbones
-from l2rec.nn import bank, keyed
 from l2rec.nn.losses import full_softmax, matched_softmax
 from l2rec.nn.masked import WordTask
 from l2rec.nn.tuned import Tuned
@@ -34,8 +34,9 @@ class Config(ThirdSettings):
     """Language model to start from: all-MiniLM-L6-v2, a local folder, or a name on the Hugging Face hub."""
     pretrained: bool = True
     """Whether the backbone's weights are loaded; without, they are random in the same shape."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Type of the arithmetic; the weights, which learn, are in single precision."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Type of the arithmetic, auto: bfloat16 where the device has units for it; the weights, which learn, are in single
+    precision."""
     trained_layers: int = Field(default=6, ge=1)
     """Upper blocks of the backbone that learn; with as many as it has, its token vectors learn too, as in the paper."""
     tokens: int = Field(default=128, ge=4, le=8192)
@@ -96,6 +97,7 @@ class Model(Retriever, TextReader):
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
         """Loads the backbone and reads the catalogue. See the base class."""
+        config = config.model_copy(update={"dtype": arithmetic.dtype_of(config.dtype)})
         super().__init__(config, items, attributes)
         self.config, self.preparation = config, config.preparation
         frozen = backbones.load(config.backbone, pretrained=config.pretrained)

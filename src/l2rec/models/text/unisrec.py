@@ -13,8 +13,8 @@ from l2rec.models._base import Growing, Retriever, TextReader
 from l2rec.models._settings import FrozenSettings, refuse_uneven_heads
 from l2rec.models._space import Choices, Range, Space
 from l2rec.models._third import add_third
+from l2rec.nn import arithmetic, bank, prompts
 from l2rec.nn import backbone as backbones
-from l2rec.nn import bank, prompts
 from l2rec.nn.losses import full_softmax, matched_softmax
 from l2rec.nn.room import Room
 from l2rec.nn.transformer import Dropout, Transformer
@@ -96,6 +96,7 @@ class Model(Retriever, TextReader, Growing):
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
         """Loads the backbone and pools the catalogue's texts. See the base class."""
+        config = config.model_copy(update={"dtype": arithmetic.dtype_of(config.dtype)})
         super().__init__(config, items, attributes)
         self.config, self.preparation = config, config.preparation
         dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
