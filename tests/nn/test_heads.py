@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from l2rec.nn.heads import ItemTower, Projector, running_mean
+from l2rec.nn.heads import ItemTower, Projector, Shortcut, last_events, running_mean
+from l2rec.nn.words import WordBag
 from tests.nn.networks import bent
 
 
@@ -60,3 +61,24 @@ def test_the_running_mean_is_a_plain_mean_of_what_came_before() -> None:
             seen += [vectors[row, position]] if bool(mask[row, position]) else []
             expected = torch.stack(seen).mean(0) if seen else torch.zeros(4)
             torch.testing.assert_close(found[row, position], expected)
+
+
+def test_the_words_of_an_item_are_added_to_its_vector() -> None:
+    bag = WordBag([["a", "b"], ["a"], ["b"], []], 6, 1.0)
+    made = ItemTower(torch.randn(4, 6), torch.ones(4, dtype=torch.bool), 6, 0.0, bag)
+    torch.testing.assert_close(made(), made.text + bag())
+    torch.testing.assert_close(made(torch.tensor([2, 0])), made()[[2, 0]])
+
+
+def test_before_training_the_shortcut_is_the_item_and_half_the_user_both_normalised() -> None:
+    items, state, quiet = torch.randn(3, 6), torch.randn(3, 6), torch.nn.Dropout(0.0)
+
+    def normal(x: torch.Tensor) -> torch.Tensor:
+        return (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+
+    torch.testing.assert_close(Shortcut(6)(quiet, items, state), normal(items) + normal(state) / 2)
+
+
+def test_the_last_event_is_marked_once_a_row() -> None:
+    mask = torch.tensor([[True, True, False], [False, False, False], [True, True, True]])
+    assert last_events(mask).int().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]

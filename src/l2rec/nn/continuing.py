@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from l2rec.nn import prompts
+from l2rec.nn.heads import last_events
 from l2rec.nn.network import Network
 from l2rec.nn.prefix import Past, Prefix, empty, kept
 from l2rec.types import Batch
@@ -43,10 +44,8 @@ def read_on(
     rows, state = network.rows(batch, tokens, None if past is None else (past.totals, past.counts))
     rows = rows if past is None else past.before(rows)
     cache = past.cache if past is not None else empty() if network.reader.backbone.remembers else None
-    hidden = network.read(rows, cache)
-    last = (batch.lengths() - 1).view(-1, 1, 1).expand(-1, 1, state.shape[-1])
-    projected = network.project([h.gather(1, last).squeeze(1) for h in hidden])
-    fused = network.fuse(projected, state.gather(1, last).squeeze(1))
+    last = last_events(batch.mask)
+    fused = network.fuse(network.views(rows, state, last, cache), state[last])
     vectors = functional.normalize(fused, dim=-1) / network.temperature()
     read = None if cache is None else kept(cache, past, rows, len(network.reader.routers))
     if read is None:

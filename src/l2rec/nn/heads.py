@@ -5,12 +5,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from l2rec.nn.room import Room
+from l2rec.nn.words import WordBag
 
 
 class ItemTower(nn.Module):
-    """v = W text + id, the ID left out for items that were never trained and, in training, at random."""
+    """v = W text + words + id, the ID left out for items that were never trained and, in training, at random."""
 
-    def __init__(self, text: Float[Tensor, "N Dt"], trained: Bool[Tensor, " N"], width: int, id_dropout: float) -> None:
+    def __init__(
+        self,
+        text: Float[Tensor, "N Dt"],
+        trained: Bool[Tensor, " N"],
+        width: int,
+        id_dropout: float,
+        words: WordBag | None = None,
+    ) -> None:
         """Keeps the text vectors.
 
         Args:
@@ -18,8 +26,10 @@ class ItemTower(nn.Module):
             trained: True for an item with a training event.
             width: Width D of the item vectors.
             id_dropout: Probability that a training step sees an item without its ID.
+            words: Learned vectors of the items' words; None leaves them out.
         """
         super().__init__()
+        self.words = words
         self.register_buffer("text", text, persistent=False)
         self.register_buffer("trained", trained, persistent=False)
         self.text: Tensor
@@ -45,7 +55,7 @@ class ItemTower(nn.Module):
         if self.training and self.id_dropout > 0:
             kept = kept & (torch.rand(len(text), device=text.device) >= self.id_dropout)
         out: Tensor = self.projection(text) + ids * kept.unsqueeze(-1)
-        return out
+        return out if self.words is None else out + self.words(items)
 
     def put(self, items: Int[Tensor, " P"], text: Float[Tensor, "P Dt"]) -> None:
         """Gives items a new text; those beyond the last are appended, untrained and without an ID.
@@ -82,6 +92,45 @@ class Projector(nn.Module):
         x = self.dropout(items)
         out: Tensor = self.norm(x + self.fall(nn.functional.gelu(self.rise(x))))
         return out
+
+
+class Shortcut(nn.Module):
+    """S [LN(v_t); LN(u_t)]: what the item just read and the user state say by themselves, past the backbone.
+
+    It begins as v_t + u_t / 2, both normalised, so that an untrained model already finds items like those of the
+    history; a frozen backbone, trained to read words, hands an item's vector on only as far as it is taught to.
+    """
+
+    def __init__(self, width: int) -> None:
+        """Builds the map.
+
+        Args:
+            width: Width D of items and views.
+        """
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.map = nn.Linear(2 * width, width, bias=False)
+        with torch.no_grad():
+            self.map.weight.copy_(torch.cat([torch.eye(width), torch.eye(width) / 2], 1))
+
+    def forward(
+        self, dropout: nn.Dropout, items: Float[Tensor, "P D"], state: Float[Tensor, "P D"]
+    ) -> Float[Tensor, "P D"]:
+        """Returns what is added to a view.
+
+        Args:
+            dropout: Of the views.
+            items: The vector of the item just read.
+            state: The user state there.
+        """
+        out: Tensor = self.map(torch.cat([dropout(self.norm(items)), dropout(self.norm(state))], -1))
+        return out
+
+
+def last_events(mask: Bool[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
+    """Returns True at the last event of every row, once a row; at the first place where a row has none."""
+    last = (mask.sum(1, keepdim=True) - 1).clamp(min=0)
+    return torch.arange(mask.shape[1], device=mask.device) == last
 
 
 def running_mean(

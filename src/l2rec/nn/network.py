@@ -1,6 +1,6 @@
 """The dual-view network: backbone with experts, item tower, projector and fusion in one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from l2rec.nn import bank, prompts, views
 from l2rec.nn.backbone import Backbone
 from l2rec.nn.fusion import Fusion
-from l2rec.nn.heads import ItemTower, Projector, running_mean
+from l2rec.nn.heads import ItemTower, Projector, Shortcut, running_mean
 from l2rec.nn.inject import DualView
 from l2rec.nn.router import Layout, Pools
+from l2rec.nn.words import WordBag
 from l2rec.types import Batch
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Plan:
         dropout: On item vectors that go in and on view vectors that come out.
         id_dropout: Probability that a training step sees an item without its ID.
         temperature: Starting temperature of the cosine.
+        shortcut: Whether item vectors reach the preference vector past the backbone, too.
+        words: Whether the words that items share have vectors of their own; who builds the network brings them.
     """
 
     pools: Pools
@@ -53,6 +56,8 @@ class Plan:
     dropout: float
     id_dropout: float
     temperature: float
+    shortcut: bool = False
+    words: bool = False
 
 
 class Network(nn.Module):
@@ -65,6 +70,7 @@ class Network(nn.Module):
         text: Float[Tensor, "N Dt"],
         trained: Bool[Tensor, " N"],
         people: int,
+        words: WordBag | None = None,
     ) -> None:
         """Puts the parts together.
 
@@ -74,14 +80,16 @@ class Network(nn.Module):
             text: Centred text vectors of the catalogue.
             trained: True for an item with a training event.
             people: Columns of a user's attribute vector.
+            words: What the words of the items give to their vectors; None for nothing.
         """
         super().__init__()
         self.plan = plan
         self.reader = DualView(frozen, plan.pools, plan.targets, plan.scale, plan.router_width, plan.signals)
-        self.tower = ItemTower(text, trained, frozen.width, plan.id_dropout)
+        self.tower = ItemTower(text, trained, frozen.width, plan.id_dropout, words)
         self.projector = Projector(frozen.width, plan.projector_width, frozen.token_size(), plan.dropout)
         self.people = nn.Linear(people, frozen.width, bias=False) if people else None
         self.fusion = Fusion(frozen.width, plan.fusion)
+        self.shortcut = Shortcut(frozen.width) if plan.shortcut else None
         self.dropout = nn.Dropout(plan.dropout)
         self.log_temperature = nn.Parameter(torch.tensor(plan.temperature, device=text.device).log())
 
@@ -95,7 +103,7 @@ class Network(nn.Module):
     def rows(
         self, batch: Batch, tokens: prompts.Tokens, before: Before | None = None
     ) -> tuple[views.Rows, Float[Tensor, "B L D"]]:
-        """Returns what the backbone reads, and the user state after every item.
+        """Returns what the backbone reads, and the user state after every item, as `views` takes them.
 
         Args:
             batch: Histories, or what was added to them.
@@ -104,17 +112,22 @@ class Network(nn.Module):
         """
         items = self.tower(batch.items.flatten()).view(*batch.items.shape, -1)
         state = self.user_state(items, batch, before)
-        inputs = self.projector(items)
+        return replace(self._laid(batch, tokens, self.projector(items), state), items=items), state
+
+    def _laid(
+        self, batch: Batch, tokens: prompts.Tokens, inputs: Float[Tensor, "B L D"], state: Float[Tensor, "B L D"]
+    ) -> views.Rows:
+        """The views that are on, of items that stand in a sequence as `inputs`."""
         behavioural = views.behavioural_rows(inputs, batch.mask, state)
         if self.plan.views == "behavioural":
-            return behavioural, state
+            return behavioural
         prompt = prompts.lay_out(tokens, batch.items, batch.mask)
         words = self.reader.backbone.token_embedding(prompt.ids).float()
         injected = inputs if self.plan.inject else None
         semantic = views.semantic_rows(words, prompt, state, injected)
         if self.plan.views == "semantic" or injected is not None:
-            return semantic, state
-        return views.side_by_side(semantic, behavioural), state
+            return semantic
+        return views.side_by_side(semantic, behavioural)
 
     def read(self, rows: views.Rows, past: "Cache | None" = None) -> list[Float[Tensor, "B L D"]]:
         """Returns the hidden states of the views that are on, at every item.
@@ -131,6 +144,35 @@ class Network(nn.Module):
         if rows.layout.behavioural:
             found.append(hidden[:, rows.layout.slices[1]])
         return found
+
+    def views(
+        self,
+        rows: views.Rows,
+        state: Float[Tensor, "B L D"],
+        at: Bool[Tensor, "B L"],
+        past: "Cache | None" = None,
+    ) -> list[Float[Tensor, "P D"]]:
+        """Returns what every view that is on says of the user after some items, ready to be fused.
+
+        Args:
+            rows: What is read.
+            state: The user state after every item.
+            at: After which items.
+            past: See `read`.
+        """
+        projected = self.project([hidden[at] for hidden in self.read(rows, past)])
+        if rows.items is None:
+            return projected
+        return self.shortened(projected, rows.items[at], state[at])
+
+    def shortened(
+        self, projected: list[Float[Tensor, "P D"]], items: Float[Tensor, "P D"], state: Float[Tensor, "P D"]
+    ) -> list[Float[Tensor, "P D"]]:
+        """Returns the views with what comes past the backbone added to each; as they are where nothing does."""
+        if self.shortcut is None:
+            return projected
+        more = self.shortcut(self.dropout, items, state)
+        return [view + more for view in projected]
 
     def project(self, hidden: list[Float[Tensor, "P D"]]) -> list[Float[Tensor, "P D"]]:
         """Returns h'_v of the views that are on."""

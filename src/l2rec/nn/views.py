@@ -23,6 +23,7 @@ class Rows:
         user: Causal user state at every position.
         layout: Where the views stand.
         read: The position at which each item of the semantic view is complete.
+        items: The vectors of the items themselves, for what goes past the backbone; None where nothing does.
     """
 
     embeddings: Float[Tensor, "B T D"]
@@ -32,6 +33,7 @@ class Rows:
     user: Float[Tensor, "B T D"]
     layout: Layout
     read: Int[Tensor, "B L"] | None
+    items: Float[Tensor, "B L D"] | None = None
 
 
 def causal(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T T"]:

@@ -9,6 +9,7 @@ from l2rec.errors import SettingError
 from l2rec.models import find
 from l2rec.models.llm._settings import Config
 from l2rec.models.llm._sizes import lone, trainable
+from l2rec.nn.words import bags_of, shared_words
 from l2rec.run.pipeline import plan, resolved
 from l2rec.serving.folder import model_config
 
@@ -101,7 +102,8 @@ def _is_subject(settings: RunSettings) -> bool:
 
 def _size(settings: RunSettings, prepared: Prepared) -> int:
     if _is_subject(settings):
-        return trainable(_config(settings), len(prepared.items), prepared.train.attributes.shape[1])
+        shape = len(prepared.items), prepared.train.attributes.shape[1], shared_words(bags_of(prepared.items))
+        return trainable(_config(settings), *shape)
     return sum(p.numel() for p in plan(settings).model.parameters() if p.requires_grad)
 
 
@@ -142,6 +144,8 @@ def _fixed(config: Config) -> Iterator[Part]:
     every = max(config.semantic, config.behavioural, 1)
     words = "a personal router, against static gates with every expert on"
     yield Part("static-gates-all-on", words, (static, f"model.top={every}"))
+    yield Part("no-words", "a vector for every word and attribute of an item", ("model.words=false",))
+    yield Part("no-shortcut", "item vectors that go past the backbone", ("model.shortcut=false",))
     yield Part("no-bpc", "the loss that ties the views (BPC)", ("model.bpc_weight=0.0",))
     yield Part("no-balance", "the loss that balances the experts", ("model.balance_weight=0.0",))
 

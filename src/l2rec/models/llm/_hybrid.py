@@ -206,6 +206,6 @@ class Hybrid(Reading):
         self.network.share = int(self.steps) / self.config.curriculum if self.config.curriculum else 1.0
         rows, state = self.network.rows(batch, self.tokens.to(batch.items.device))
         at = batch.target_mask
-        projected = self.network.project([h[at] for h in self.network.read(rows)])
+        projected = self.network.views(rows, state, at)
         total = self.retrieval(self.network.fuse(projected, state[at]), self.item_vectors(), batch.targets[at])
         return Loss(total, {"retrieval": float(total.detach())}, int(at.sum()))

@@ -16,9 +16,11 @@ from l2rec.models._settings import FrozenSettings
 from l2rec.models._third import add_third
 from l2rec.nn import arithmetic, bank, prompts, views
 from l2rec.nn import backbone as backbones
+from l2rec.nn.heads import last_events
 from l2rec.nn.losses import full_softmax, sampled_softmax
 from l2rec.nn.network import Network, Plan
 from l2rec.nn.room import Room
+from l2rec.nn.words import WordBag, bags_of, words_of
 from l2rec.types import Batch, Items
 
 
@@ -76,7 +78,9 @@ class Reading(Retriever, TextReader, Growing):
         text = bank.text_vectors(frozen, self.texts, identity)
         mean = text.mean(0)
         kind, known = self.network_kind(), items.counts > 0
-        self.network = kind(plan, frozen, bank.centred(text, mean), known, attributes)
+        text = bank.centred(text, mean)
+        bag = WordBag(bags_of(items), frozen.width, float(text.norm(dim=1).mean())) if plan.words else None
+        self.network = kind(plan, frozen, text, known, attributes, bag)
         self.register_buffer("text_mean", mean, persistent=False)
         self.text_mean: Tensor
         self.register_buffer("counts", items.counts.float(), persistent=False)
@@ -113,6 +117,8 @@ class Reading(Retriever, TextReader, Growing):
         words = prompts.tokenize(self.tokenizer, items.texts, self.reading.tokens_per_item)
         texts = prompts.tokenize(self.tokenizer, items.texts, self.reading.item_tokens)
         self.put_texts(at.to(self.counts.device), texts)
+        if self.network.tower.words is not None:
+            self.network.tower.words.put(at.to(self.counts.device), bags_of(items))
         self.tokens = prompts.put(self.tokens, at, words, self._room)
         self.token_counts = self._room.put("counts", self.token_counts, at, self._token_counts(words))
         self.item_count = len(self.token_counts)
@@ -143,7 +149,8 @@ class Reading(Retriever, TextReader, Growing):
         words = self.network.reader.backbone.token_embedding(prompt.ids).float()
         state = words.new_zeros(len(texts), 1, words.shape[-1])
         hidden = self.network.read(views.semantic_rows(words, prompt, state, None))
-        return self.scaled(self.network.project([hidden[0].squeeze(1)])[0])
+        projected = self.network.project([hidden[0].squeeze(1)])
+        return self.scaled(self.network.shortened(projected, self._untrained(texts), state.squeeze(1))[0])
 
     @torch.no_grad()
     def described(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
@@ -154,17 +161,21 @@ class Reading(Retriever, TextReader, Growing):
         """
         if not self.can_read:
             return self.text_vectors(texts)
+        return functional.normalize(self._untrained(texts), dim=-1)
+
+    @torch.no_grad()
+    def _untrained(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
+        """The vectors of untrained items of these texts, as long as items' vectors are."""
         tokens = prompts.tokenize(self.tokenizer, texts, self.reading.item_tokens)
-        pooled = bank.text_vectors(self.network.reader.backbone, tokens, None)
-        described: Tensor = self.network.tower.projection(bank.centred(pooled, self.text_mean))
-        return functional.normalize(described, dim=-1)
+        tower, pooled = self.network.tower, bank.text_vectors(self.network.reader.backbone, tokens, None)
+        vectors: Tensor = tower.projection(bank.centred(pooled, self.text_mean))
+        return vectors if tower.words is None else vectors + tower.words.of([words_of(text) for text in texts])
 
     def last(self, batch: Batch) -> tuple[list[Float[Tensor, "B D"]], Float[Tensor, "B D"]]:
         """Returns what the views that are on say after the last event of every row, and the user state there."""
         rows, state = self.network.rows(batch, self.tokens.to(batch.items.device))
-        last = (batch.lengths() - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, state.shape[-1])
-        projected = self.network.project([h.gather(1, last).squeeze(1) for h in self.network.read(rows)])
-        return projected, state.gather(1, last).squeeze(1)
+        last = last_events(batch.mask)
+        return self.network.views(rows, state, last), state[last]
 
     def crowd(self) -> Float[Tensor, "1 D"]:
         """Returns the direction of the average event, at the length of a user's vector.

@@ -34,6 +34,10 @@ class Config(ReadingSettings):
     """What a router reads; an empty list gives static gates, the same for every user."""
     router_width: int = Field(default=8, ge=1, le=1024)
     """Width of the router's interaction between context and user."""
+    words: bool = True
+    """Whether every word and attribute that items share has a learned vector, which counts in their item vectors."""
+    shortcut: bool = True
+    """Whether the vector of the item just read and the user state reach the views past the backbone, too."""
     item_side: Literal["frozen", "adapted"] = "frozen"
     """Whether item texts are pooled by the frozen backbone or by the adapted one."""
     refresh_every: int = Field(default=200, ge=1)
@@ -77,4 +81,6 @@ class Config(ReadingSettings):
             dropout=self.dropout,
             id_dropout=self.id_dropout,
             temperature=self.temperature,
+            shortcut=self.shortcut,
+            words=self.words,
         )

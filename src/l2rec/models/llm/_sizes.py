@@ -10,7 +10,7 @@ from l2rec.nn import backbone as backbones
 from l2rec.nn.network import Network
 
 
-def trainable(config: Config, items: int, attributes: int) -> int:
+def trainable(config: Config, items: int, attributes: int, words: int = 0) -> int:
     """Returns the number of parameters that the loss reaches; no weight is loaded or made.
 
     What the settings leave without a task, as the gate of a network with one view, is not counted, so that rows of an
@@ -20,6 +20,7 @@ def trainable(config: Config, items: int, attributes: int) -> int:
         config: The model's settings.
         items: Items of the catalogue.
         attributes: Columns of a user's attribute vector.
+        words: Words that items share; see `shared_words`.
 
     Raises:
         BackboneError: the backbone's config is not there or not readable.
@@ -29,7 +30,8 @@ def trainable(config: Config, items: int, attributes: int) -> int:
         text = torch.empty(items, frozen.width)
         network = Network(config.plan(), frozen, text, torch.empty(items, dtype=torch.bool), attributes)
     idle = {id(p) for module in _idle(network) for p in module.parameters()}
-    return sum(p.numel() for p in network.parameters() if p.requires_grad and id(p) not in idle)
+    reached = sum(p.numel() for p in network.parameters() if p.requires_grad and id(p) not in idle)
+    return reached + (words * frozen.width if config.words else 0)
 
 
 def lone(config: Config, size: int, items: int, attributes: int) -> tuple[int, int]:

@@ -56,7 +56,7 @@ class Model(Reading, Resuming, Explaining):
         tokens = self.tokens.to(batch.items.device)
         rows, state = self.network.rows(batch, tokens)
         at = batch.target_mask
-        projected = self.network.project([h[at] for h in self.network.read(rows)])
+        projected = self.network.views(rows, state, at)
         targets, owners = batch.targets[at], _owners(batch).unsqueeze(1).expand_as(at)[at]
         items = self.item_vectors()
         parts = {"balance": self.config.balance_weight * self._balance(rows)}

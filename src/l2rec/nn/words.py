@@ -1,0 +1,105 @@
+"""Items as bags of words: a learned vector for every word that several items share, weighed by how rare it is."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from l2rec.nn.room import Room
+from l2rec.types import Items
+
+_MOST = 64
+"""Words of an item that count, the rarest first."""
+
+
+def words_of(text: str) -> list[str]:
+    """Returns the words of a text, case folded."""
+    return re.findall(r"\w+", text.casefold())
+
+
+def bags_of(items: Items) -> list[list[str]]:
+    """Returns what each item's bag holds: the words of its title, and its attributes, each a word by itself."""
+    return [[*words_of(title), *own] for title, own in zip(items.titles, items.attributes, strict=True)]
+
+
+def shared_words(described: Sequence[Sequence[str]]) -> int:
+    """Returns how many words more than one item has; a bag has a vector for each, and one at least."""
+    return max(sum(count > 1 for count in _counted(described).values()), 1)
+
+
+def _counted(described: Sequence[Sequence[str]]) -> Counter[str]:
+    return Counter(word for own in described for word in set(own))
+
+
+class WordBag(nn.Module):
+    """v_i = sum_w a_iw e_w, with a_i the item's IDF weights at length one and e_w the learned vector of a word.
+
+    The vectors begin at random, so that untrained the dot product of two items is about the cosine of their IDF vectors
+    (a random projection keeps angles, Johnson & Lindenstrauss 1984). A word that only one item has is left out: it
+    would be an ID once more, and tells nothing of an item that comes later.
+    """
+
+    def __init__(self, described: Sequence[Sequence[str]], width: int, size: float) -> None:
+        """Takes up the words of a catalogue.
+
+        Args:
+            described: Words of every item; one that is given twice counts once.
+            width: Width D.
+            size: Length of a word's vector at the start.
+        """
+        super().__init__()
+        known = _counted(described)
+        shared = sorted(word for word, count in known.items() if count > 1)
+        self._numbers = {word: number for number, word in enumerate(shared)}
+        self._idf = [math.log(len(described) / known[word]) for word in shared]
+        self.vectors = nn.Embedding(max(len(shared), 1), width)
+        nn.init.normal_(self.vectors.weight, std=size / width**0.5)
+        words, weights = self._rows(described)
+        self.register_buffer("words", words, persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
+        self.words: Tensor
+        self.weights: Tensor
+        self._room = Room()
+
+    def forward(self, items: Int[Tensor, " P"] | None = None) -> Float[Tensor, "P D"]:
+        """Returns the vectors of `items`, or of all items."""
+        words, weights = self.words, self.weights
+        if items is not None:
+            words, weights = words[items], weights[items]
+        return self._sum(words, weights)
+
+    def of(self, described: Sequence[Sequence[str]]) -> Float[Tensor, "P D"]:
+        """Returns the vectors that items of these words have."""
+        words, weights = self._rows(described)
+        return self._sum(words.to(self.words.device), weights.to(self.words.device))
+
+    def put(self, items: Int[Tensor, " P"], described: Sequence[Sequence[str]]) -> None:
+        """Gives items other words, of those that are known; items beyond the last are appended.
+
+        Args:
+            items: Item numbers, each once: known ones, or the next in order.
+            described: Words of each.
+        """
+        words, weights = self._rows(described)
+        self.words = self._room.put("words", self.words, items, words.to(self.words.device))
+        self.weights = self._room.put("weights", self.weights, items, weights.to(self.words.device))
+
+    def _sum(self, words: Int[Tensor, "P W"], weights: Float[Tensor, "P W"]) -> Float[Tensor, "P D"]:
+        table = self.vectors.weight
+        return functional.embedding_bag(words, table, mode="sum", per_sample_weights=weights.to(table.dtype))
+
+    def _rows(self, described: Sequence[Sequence[str]]) -> tuple[Int[Tensor, "P W"], Float[Tensor, "P W"]]:
+        """The word numbers of each item, and their weights; 0 of weight 0 beyond an item's last."""
+        words = torch.zeros(len(described), _MOST, dtype=torch.long)
+        weights = torch.zeros(len(described), _MOST)
+        for row, own in enumerate(described):
+            known = sorted(self._numbers[word] for word in set(own) if word in self._numbers)
+            rarest = sorted(known, key=lambda number: -self._idf[number])[:_MOST]
+            words[row, : len(rarest)] = torch.tensor(rarest, dtype=torch.long)
+            weights[row, : len(rarest)] = torch.tensor([self._idf[number] for number in rarest])
+        return words, functional.normalize(weights, dim=1)
