@@ -18,7 +18,7 @@ def bag(width: int = 6) -> WordBag:
 
 
 def by_hand(made: WordBag, words: list[str]) -> torch.Tensor:
-    """The definition: the unit vector of IDF weights times the vectors of the words, which are in alphabetical order."""
+    """The definition: the unit vector of IDF weights times the vectors of the words, in alphabetical order."""
     rows = {"lamp": made.vectors.weight[0], "red": made.vectors.weight[1]}
     known = [word for word in dict.fromkeys(words) if word in rows]
     length = math.sqrt(sum(IDF[word] ** 2 for word in known)) or 1.0

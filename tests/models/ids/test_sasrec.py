@@ -37,6 +37,21 @@ def test_the_full_loss_is_the_cross_entropy_of_its_own_scores(smoothing: float) 
     assert loss.parts["retrieval"] == pytest.approx(loss.total.item())
 
 
+def test_with_words_the_loss_and_what_is_read_are_of_the_same_item_vectors() -> None:
+    model = small(words=True, smoothing=0.1)
+    assert model.words is not None
+    torch.nn.init.normal_(model.words.vectors.weight)
+    vectors = model.item_vectors()
+    torch.testing.assert_close(vectors, model.items.weight + model.words())
+    some = torch.tensor([[3, 10], [0, 3]])
+    torch.testing.assert_close(model.vectors_of(some), vectors[some])
+    scores = model.scores(worlds.batch_of([[3], [3, 10]]))
+    expected = functional.cross_entropy(scores, torch.tensor([10, 2]), label_smoothing=0.1)
+    torch.testing.assert_close(model.loss(worlds.training_batch_of([[3, 10, 2]])).total, expected)
+    model.loss(worlds.training_batch_of([[3, 10, 2]])).total.backward()
+    assert bool(model.words.vectors.weight.grad.any())  # type: ignore[union-attr]
+
+
 def test_only_positions_of_the_target_mask_are_asked() -> None:
     model = small()
     batch = worlds.training_batch_of([[3, 10, 2, 7], [7, 22, 8, 25]])

@@ -15,7 +15,11 @@ from l2rec.models._space import Choices, Range, Space
 from l2rec.models._third import ThirdSettings, add_third
 from l2rec.nn.losses import full_softmax, sampled_softmax
 from l2rec.nn.transformer import Dropout
+from l2rec.nn.words import WordBag, bags_of
 from l2rec.types import Batch, Items, Loss
+
+_SPREAD = 0.02
+"""Standard deviation of the first values of item and word vectors."""
 
 
 class SequenceSettings(ThirdSettings):
@@ -27,6 +31,8 @@ class SequenceSettings(ThirdSettings):
     """Layers of the network."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """Dropout on input vectors and inside the network."""
+    words: bool = False
+    """Whether every word and attribute that items share has a learned vector, which counts in their item vectors."""
     loss: Literal["full", "sampled"] = "full"
     """Softmax over the whole catalogue, or over the target and sampled negatives."""
     smoothing: float = Field(default=0.1, ge=0, lt=1)
@@ -88,7 +94,8 @@ class SequenceModel(Retriever):
         self.config = config
         self.items = nn.Embedding(len(items), config.width)
         self.positions = nn.Embedding(places, config.width) if places else None
-        nn.init.normal_(self.items.weight, std=0.02)
+        nn.init.normal_(self.items.weight, std=_SPREAD)
+        self.words = WordBag(bags_of(items), config.width, _SPREAD * config.width**0.5) if config.words else None
         if self.positions is not None:
             nn.init.normal_(self.positions.weight, std=spread)
         self.dropout = Dropout(config.dropout)
@@ -99,19 +106,23 @@ class SequenceModel(Retriever):
 
     def item_vectors(self) -> Float[Tensor, "N D"]:
         """See the base class."""
-        return self.items.weight
+        return self.items.weight if self.words is None else self.items.weight + self.words()
+
+    def vectors_of(self, items: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
+        """Returns those rows of `item_vectors`."""
+        own: Tensor = self.items(items)
+        return own if self.words is None else own + self.words(items.flatten()).view_as(own)
 
     def softmax(self, queries: Float[Tensor, "P D"], targets: Int[Tensor, " P"]) -> Float[Tensor, ""]:
         """Returns the mean cross-entropy that the settings ask for; see `nn.losses`."""
-        vectors = self.items.weight
+        vectors = self.item_vectors()
         if self.config.loss == "full":
             return full_softmax(queries, vectors, targets, smoothing=self.config.smoothing)
         return sampled_softmax(queries, vectors, targets, self.weights, self.config.negatives)
 
     def events(self, items: Int[Tensor, "B L"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         """Returns the scaled vector of every event; padding reads as an event of no item."""
-        vectors: Tensor = self.items(items) * math.sqrt(self.config.width) * mask.unsqueeze(-1)
-        return vectors
+        return self.vectors_of(items) * math.sqrt(self.config.width) * mask.unsqueeze(-1)
 
     def placed(
         self, events: Float[Tensor, "B L D"], place: Int[Tensor, "*B L"] | None = None

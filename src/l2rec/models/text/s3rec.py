@@ -123,7 +123,7 @@ class Model(CausalModel):
 
     def _associated(self, items: Int[Tensor, " P"]) -> Float[Tensor, ""]:
         each: Tensor = items.unique()  # type: ignore[no-untyped-call]
-        vectors = self.items(each) * math.sqrt(self.config.width)
+        vectors = self.vectors_of(each) * math.sqrt(self.config.width)
         return self._telling("associated", vectors, each)
 
     def _masked(
