@@ -33,6 +33,8 @@ class TrainingSettings(Settings):
 
     share: float = Field(default=1.0, gt=0, le=1)
     """Share of the training users that is learnt or counted from, chosen by the run's seed; the others are left out."""
+    turned: float = Field(default=0.0, ge=0, le=1)
+    """Share of the sequences that an epoch shows from the newest event to the oldest, chosen anew for each."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training part, at most."""
     batch_size: int = Field(default=128, ge=1)
@@ -228,6 +230,14 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _merged(base[key], value) if both else value
     return merged
+
+
+def flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
+    """Returns nested values by their whole names, e.g. `model.width`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{place}{name}.") if isinstance(value, dict) else {f"{place}{name}": value}
+    return found
 
 
 def to_toml(values: dict[str, Any]) -> str:

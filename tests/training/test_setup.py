@@ -79,3 +79,25 @@ def test_a_batch_holds_the_rows_of_all_processes(tmp_path: Path, processes: int)
     setup.processes.size = processes
     batches = batches_of(model, tiny_histories(), SETTINGS, setup, seed=0)
     assert max(len(batch) for batch in batches) == 8 * processes
+
+
+def test_the_settings_turn_sequences_round_and_anew_in_every_epoch(tmp_path: Path) -> None:
+    model, train = tiny(), tiny_histories()
+    setup = ready(tmp_path, model)
+
+    def pairs(share: float) -> list[tuple[int, int]]:
+        batches = batches_of(model, train, SETTINGS.model_copy(update={"turned": share}), setup, seed=0)
+        found = []
+        for batch in batches:
+            assert batch.targets is not None
+            assert batch.target_mask is not None
+            at = batch.target_mask
+            found += list(zip(batch.items[at].tolist(), batch.targets[at].tolist(), strict=True))
+        return sorted(found)
+
+    forth = pairs(0.0)
+    assert pairs(1.0) == sorted((later, earlier) for earlier, later in forth)
+    some = pairs(0.5)
+    assert some not in (forth, pairs(1.0))
+    setup.course.epoch = 1
+    assert pairs(0.5) != some

@@ -9,6 +9,7 @@ import torch
 
 from l2rec.config import TrainingSettings
 from l2rec.data.batches import TrainingBatches
+from l2rec.data.turned import turned
 from l2rec.errors import RunError, SettingError
 from l2rec.models import _checkpoint
 from l2rec.models._base import Learner
@@ -123,7 +124,7 @@ def batches_of(
         RunError: no sequence has two events.
     """
     batches = TrainingBatches(
-        histories=train,
+        histories=turned(train, settings.turned, seed, setup.course.epoch),
         length=model.settings.history,
         batch_size=settings.batch_size * setup.processes.size,
         token_counts=model.token_counts,

@@ -61,6 +61,7 @@ HEAD_SPACE: Space = {
     "model.heads": Choices(choices=(1, 2, 4)),
     "model.dropout": Range(low=0.1, high=0.7),
     "model.smoothing": Range(low=0, high=0.4),
+    "training.turned": Range(low=0, high=0.5),
     "training.batch_size": Choices(choices=(64, 128, 256)),
     "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
     "training.weight_decay": Range(low=0.01, high=5, log=True),

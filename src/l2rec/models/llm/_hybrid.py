@@ -67,6 +67,7 @@ HYBRID_SPACE: Space = {
     "model.id_dropout": Range(low=0, high=0.6),
     "model.id_model_dropout": Range(low=0.1, high=0.7),
     "model.smoothing": Range(low=0, high=0.4),
+    "training.turned": Range(low=0, high=0.5),
     "training.batch_size": Choices(choices=(64, 128)),
     "training.learning_rate": Range(low=7e-4, high=6e-3, log=True),
     "training.weight_decay": Range(low=0.001, high=3, log=True),

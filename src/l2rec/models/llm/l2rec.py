@@ -25,7 +25,8 @@ SPACE: Space = {
     "model.smoothing": Range(low=0, high=0.4),
     "model.view_weight": Range(low=0, high=1),
     "model.bpc_weight": Range(low=0.005, high=0.2, log=True),
-    "training.batch_size": Choices(choices=(64, 128)),
+    "training.turned": Range(low=0, high=0.5),
+    "training.batch_size": Choices(choices=(24, 64, 128)),
     "training.learning_rate": Range(low=2e-4, high=3e-3, log=True),
     "training.weight_decay": Range(low=0.001, high=3, log=True),
 }

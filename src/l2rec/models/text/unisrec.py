@@ -70,6 +70,7 @@ SPACE: Space = {
     "model.smoothing": Range(low=0, high=0.4),
     "model.preparation": Choices(choices=(0, 1, 3, 5)),
     "model.temperature": Range(low=0.03, high=0.2, log=True),
+    "training.turned": Range(low=0, high=0.5),
     "training.batch_size": Choices(choices=(64, 128, 256)),
     "training.learning_rate": Range(low=2e-4, high=5e-3, log=True),
     "training.weight_decay": Range(low=0.01, high=5, log=True),
