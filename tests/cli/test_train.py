@@ -57,6 +57,32 @@ def test_check_stops_before_the_first_step(config: Path, tmp_path: Path, call: C
     assert call("train", config, "--check", "--json", "--device", "cpu").json()["users"] == 40
 
 
+def test_the_weights_of_a_run_are_taken_for_another_third_signal(
+    world: World, config: Path, tmp_path: Path, call: Call
+) -> None:
+    words = ("train", config, "--set", "model.transition_weight=2.0", "--from", world.sasrec, "--seeds", "0,1")
+    words = (*words, "--out", tmp_path / "run", "--device", "cpu")
+    said = call(*words, "--check", "--json")
+    assert said.json()["weights of"] == str(world.sasrec / "seed-0")
+    assert not (tmp_path / "run").exists()
+    said = call(*words)
+    assert said.code == 0, said.err
+    assert said.out.splitlines() == [str(tmp_path / "run" / f"seed-{seed}") for seed in (0, 1)]
+    assert f"sasrec: seed 1, weights of {world.sasrec / 'seed-1'}. Next: l2rec evaluate" in said.err
+    assert call(*words, "--resume").out == said.out
+    assert call("evaluate", tmp_path / "run").code == 0
+    assert call("recommend", tmp_path / "run" / "seed-0", "--user", "u1").code == 0
+
+
+def test_weights_of_another_training_are_one_line(world: World, config: Path, tmp_path: Path, call: Call) -> None:
+    source = world.sasrec / "seed-0"
+    said = call("train", config, "--set", "model.width=32", "--from", source, "--out", tmp_path / "run")
+    assert said.code == 2
+    assert f"{source}: model.width was 16 and now is 32. --from takes a run that differs in the third" in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_goes_on_from_its_own_config(world: World, call: Call) -> None:
     run = world.sasrec / "seed-0"
     said = call("train", run / "config.toml", "--out", run)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from l2rec.run import train
+from tests.run.taking import ON_CPU, THIRD, asked_for
 from tests.trained import World, little_world
 
 
@@ -11,6 +13,18 @@ from tests.trained import World, little_world
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The little world; made once, read by many, changed by none."""
     return little_world(tmp_path_factory.getbasetemp() / "world")
+
+
+@pytest.fixture(scope="session")
+def plain(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained without the third signal."""
+    return train(asked_for(world), tmp_path_factory.mktemp("trained") / "plain", ON_CPU).path
+
+
+@pytest.fixture(scope="session")
+def third(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained with it."""
+    return train(asked_for(world, THIRD), tmp_path_factory.mktemp("trained") / "third", ON_CPU).path
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,10 @@ def train(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Look at everything, stop before the first step.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in OUT stopped.")] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="A finished run, its weights taken where only third signal or evaluation differ."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifests as JSON.")] = False,
 ) -> None:
@@ -32,17 +36,19 @@ def train(
     numbers = seeds_of(seeds)
     settings = runs.settings_of(config, overrides or [])
     folder = out or Path("runs") / (config.resolve().parent.name if config.stem == "config" else config.stem)
-    options = runs.Options(device=device, resume=resume, progress=not as_json)
+    options = runs.Options(device=device, resume=resume, progress=not as_json, source=source)
     if check:
-        facts = runs.check(settings, folder, options)
+        one = runs.of_seed(numbers[0], settings, folder, options) if numbers else (settings, folder, options)
+        facts = runs.check(*one)
         show_json(facts) if as_json else show(_lines(facts))
         return
     trained = (
         runs.train_seeds(settings, folder, numbers, options) if numbers else [runs.train(settings, folder, options)]
     )
     for run in trained:
-        seconds = run.manifest.seconds or 0
-        say(f"{run.manifest.model}: seed {run.manifest.seed}, {seconds:.0f} s. Next: l2rec evaluate {run.path}")
+        taken = run.manifest.source
+        how = f"weights of {taken.path}" if taken else f"{run.manifest.seconds or 0:.0f} s"
+        say(f"{run.manifest.model}: seed {run.manifest.seed}, {how}. Next: l2rec evaluate {run.path}")
     if as_json:
         show_json([run.manifest.model_dump(mode="json") for run in trained])
     else:

@@ -136,6 +136,16 @@ class Learner(Recommender):
             self.third.load_state({n.removeprefix(_THIRD): t for n, t in state.items() if n not in learnt})
         self.load_state_dict({n: state[n] for n in learnt}, strict=False)
 
+    def load_learnt(self, state: dict[str, Tensor]) -> None:
+        """Takes what was learnt of a `state`; what a third signal counted there is left, and stays as it is here.
+
+        Raises:
+            RunError: a name or a shape does not fit.
+        """
+        counted = {} if self.third is None else self.third.state()
+        own = {name: t for name, t in state.items() if not name.startswith(_THIRD)}
+        self.load_state(own | {_THIRD + name: t for name, t in counted.items()})
+
 
 class Retriever(Learner):
     """A learner whose own score is a dot product, so that its items can be indexed; `third` may add to it."""

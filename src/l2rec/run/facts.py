@@ -16,7 +16,7 @@ from l2rec.evaluation.protocol import protocol_name
 from l2rec.models import Recommender
 from l2rec.nn.arithmetic import best_device
 from l2rec.nn.backbone import fingerprint
-from l2rec.serving.folder import FORMAT, Manifest
+from l2rec.serving.manifest import FORMAT, Manifest
 
 PACKAGES = ("l2rec", "torch", "transformers", "accelerate", "numpy", "polars", "scipy", "safetensors")
 

@@ -4,20 +4,20 @@ import difflib
 import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from l2rec.config import RunSettings, TrainingSettings, TuningSettings, read_toml, validated
+from l2rec.config import RunSettings, TrainingSettings, TuningSettings, flat, read_toml, validated
 from l2rec.data.prepared import Prepared
 from l2rec.data.share import shared
 from l2rec.errors import DataError, RunError, SettingError
 from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
 from l2rec.nn.arithmetic import dtype_of, precision_of
-from l2rec.run import facts
+from l2rec.run import facts, reuse
 from l2rec.run.record import Run, forget, validation
 from l2rec.run.space import SearchSettings
 from l2rec.serving.folder import MANIFEST, RunFolder, build, copy_ids, model_config, open_data
@@ -25,7 +25,6 @@ from l2rec.serving.pins import pinned_files
 from l2rec.training.check import check as training_check
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.loop import Occasion, fit
-from l2rec.training.setup import FREE
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,15 @@ class Options:
             seconds were up and it is now given more.
         progress: Whether to show a progress bar on stderr.
         heard: Told the metrics of every validation before they are judged; what it raises ends the training.
+        source: A finished run whose learnt weights are taken instead of trained, where only the third signal and the
+            evaluation differ.
     """
 
     device: str | None = None
     resume: bool = False
     progress: bool = False
     heard: Callable[[dict[str, float]], None] | None = None
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -132,14 +134,21 @@ def train(settings: RunSettings | str | Path, folder: str | Path, options: Optio
     """
     settings = settings if isinstance(settings, RunSettings) else settings_of(Path(settings))
     folder, options = Path(folder), options or Options()
+    settings, source = _with_source(settings, options)
     first = facts.is_first_process()
     before = _before(folder, resolved(settings, options.device), options.resume or not first)
     if before is not None and before.manifest.finished and not _has_more_time(before, settings.training):
         return Run(_retold(before, settings) if first else before)
+    if before is not None and source is not None:
+        raise RunError(f"{folder}: a training began here. Leave --from out to go on with it, or pass another --out.")
     run = plan(settings, options.device)
     manifest = facts.manifest_of(run.settings, run.model, run.prepared, run.device)
     if before is not None and before.manifest.fingerprint != manifest.fingerprint:
         raise RunError(f"{folder}: began on other data than {manifest.data} now holds. Pass --out for another folder.")
+    if source is not None:
+        reuse.give(source, run.model, run.prepared)
+        taken = RunFolder(folder, run.settings, reuse.told(source, manifest))
+        return Run(reuse.write(source, run.model, run.prepared, taken) if first else taken)
     if first:
         RunFolder.write(folder, run.settings, manifest)
         copy_ids(run.prepared, folder)
@@ -158,16 +167,19 @@ def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | No
     if not resume:
         raise RunError(f"{folder}: holds a run already. Pass --resume to go on with it, or --out for another folder.")
     before = RunFolder.open(folder)
-    unnamed = flat({"training": TrainingSettings().model_dump(mode="json")})  # an earlier l2rec knew fewer of them
-    then, now = unnamed | flat(before.manifest.settings), flat(settings.model_dump(mode="json"))
-    free = {f"training.{name}" for name in FREE}
-    for name in sorted((then.keys() | now.keys()) - free):
-        if then.get(name) != now.get(name) and not name.startswith("tuning."):
-            raise RunError(
-                f"{folder}: {name} was {then.get(name)} and now is {now.get(name)}. Go on with the run's own "
-                "config.toml, or pass --out for another folder."
-            )
+    for told in reuse.changes(before, settings):
+        raise RunError(f"{told}. Go on with the run's own config.toml, or pass --out for another folder.")
     return before
+
+
+def _with_source(settings: RunSettings, options: Options) -> tuple[RunSettings, RunFolder | None]:
+    """The settings, and the run whose weights are taken; an arithmetic that they leave open is that run's."""
+    if options.source is None:
+        return settings, None
+    source = reuse.opened(options.source)
+    settings = reuse.in_arithmetic_of(source, settings)
+    reuse.refuse_unlike(source, resolved(settings, options.device))
+    return settings, source
 
 
 def _retold(before: RunFolder, settings: RunSettings) -> RunFolder:
@@ -185,14 +197,6 @@ def _has_more_time(before: RunFolder, settings: TrainingSettings) -> bool:
     if given is None or taken < given or Checkpoints(before.path / "last").newest() is None:
         return False
     return settings.max_seconds is None or settings.max_seconds > taken
-
-
-def flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
-    """Returns nested values by their whole names, e.g. `model.width`."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= flat(value, f"{place}{name}.") if isinstance(value, dict) else {f"{place}{name}": value}
-    return found
 
 
 def _trained(run: Plan, folder: Path, options: Options) -> float:
@@ -232,6 +236,7 @@ def check(settings: RunSettings, folder: Path, options: Options | None = None) -
         L2RecError: whatever the training would stumble over before its first step.
     """
     options = options or Options()
+    settings, source = _with_source(settings, options)
     run = plan(settings, options.device)
     manifest = facts.manifest_of(run.settings, run.model, run.prepared, run.device)
     found: dict[str, Any] = {
@@ -247,6 +252,9 @@ def check(settings: RunSettings, folder: Path, options: Options | None = None) -
     }
     if not isinstance(run.model, Learner):
         return found
+    if source is not None:
+        reuse.give(source, run.model, run.prepared)
+        return found | {"trainable": manifest.trainable, "weights of": str(source.path)}
     told = training_check(run.model, run.prepared.train, run.settings.training, _occasion(run, folder, options))
     return found | {
         "trainable": told.trainable,
@@ -267,8 +275,18 @@ def train_seeds(settings: RunSettings, folder: Path, seeds: Sequence[int], optio
     Raises:
         L2RecError: see `train`.
     """
+    each = [of_seed(seed, settings, folder, options) for seed in seeds]
+    for own, _, occasion in each:
+        _with_source(own, occasion)  # refused before the first is written
     runs = []
-    for seed in seeds:
-        runs.append(train(settings.model_copy(update={"seed": seed}), folder / f"seed-{seed}", options))
+    for own, place, occasion in each:
+        runs.append(train(own, place, occasion))
         gc.collect()  # hooks tie a model into a ring, which would outlive it by gigabytes
     return runs
+
+
+def of_seed(seed: int, settings: RunSettings, folder: Path, options: Options) -> tuple[RunSettings, Path, Options]:
+    """Returns what `train` takes for one seed of several; its source is the source's run of that seed."""
+    name = f"seed-{seed}"
+    source = None if options.source is None else options.source / name
+    return settings.model_copy(update={"seed": seed}), folder / name, replace(options, source=source)

@@ -23,7 +23,8 @@ from l2rec.models import Learner, Retriever
 from l2rec.models import Recommender as Model
 from l2rec.run import examples
 from l2rec.run.facts import device_of
-from l2rec.serving.folder import Manifest, RunFolder, write_text, writing
+from l2rec.serving.folder import RunFolder, write_text, writing
+from l2rec.serving.manifest import Manifest
 from l2rec.serving.recommender import Recommendation, Recommender
 from l2rec.serving.wishes import Wish
 from l2rec.types import Batch, Cases

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from l2rec.config import RunSettings, read_toml, validated
+from l2rec.config import RunSettings, flat, read_toml, validated
 from l2rec.errors import DataError, DivergedError, InterruptedRunError, RunError, SettingError
 from l2rec.run import facts
-from l2rec.run.pipeline import Options, flat, plan, train
+from l2rec.run.pipeline import Options, plan, train
 from l2rec.run.record import Run, validation
 from l2rec.run.search_bar import SearchBar
 from l2rec.run.searched import FINGERPRINT, TOLD, Budget, Ground, best_of, write

@@ -14,10 +14,9 @@ from typing import Any
 
 import polars as pl
 import torch
-from pydantic import Field
 
 from l2rec import models
-from l2rec.config import RunSettings, Settings, cache_folder, read_toml, to_toml, validated
+from l2rec.config import RunSettings, cache_folder, read_toml, to_toml, validated
 from l2rec.data import sample
 from l2rec.data.ids import Ids
 from l2rec.data.prepared import Prepared
@@ -26,54 +25,12 @@ from l2rec.errors import RunError, SettingError
 from l2rec.models import Recommender
 from l2rec.models._checkpoint import WEIGHTS, load
 from l2rec.nn.backbone import fingerprint
+from l2rec.serving.manifest import FORMAT, Manifest
 from l2rec.serving.pins import IDS, file_hash, refuse_changed
 from l2rec.types import Items
 
 CONFIG = "config.toml"
 MANIFEST = "manifest.json"
-FORMAT = 1
-
-
-class Manifest(Settings):
-    """What decided a run beside its settings; written before the first step."""
-
-    format: int
-    """Version of the folder's layout."""
-    model: str
-    """The model's name."""
-    protocol: str
-    """How its results are counted."""
-    data: str
-    """The prepared folder's absolute path when the run began."""
-    fingerprint: str
-    """The prepared folder's fingerprint."""
-    attributes: int
-    """Columns of a user's attribute vector."""
-    seed: int
-    """Seed of weights, batches and dropout."""
-    parameters: int
-    """Numbers that the model holds, frozen ones included."""
-    trainable: int
-    """Numbers that the gradient moves."""
-    backbone: str | None = None
-    """SHA-256 of the frozen language model's weights, where the model has one."""
-    settings: dict[str, Any]
-    """Every setting as it was resolved, defaults included."""
-    versions: dict[str, str]
-    """Version of Python and of every package that can move a number."""
-    device: str
-    """Where it was computed."""
-    commit: str | None = None
-    """Commit of the working tree that it ran in, if there is one; `+` behind it says that files had changed."""
-    started: str
-    """When it began, ISO 8601 in UTC."""
-    finished: str | None = None
-    """When its weights were final; None while it runs or where it was cut off."""
-    seconds: float | None = None
-    """Seconds of training, in all its parts."""
-    files: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of the weights, of every file in ids/ and of config.toml as they were when the run was finished; empty
-    where it is not, or where an earlier l2rec wrote it: such a run is not pinned."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +151,7 @@ class RunFolder:
                 not what they were.
         """
         self.refuse_changed(CONFIG, WEIGHTS)
-        self._refuse_another_backbone()
+        self.refuse_another_backbone()
         with torch.random.fork_rng(devices=[]):
             # As before the training: frozen weights that are random lie in no file.
             torch.manual_seed(self.settings.seed)
@@ -202,8 +159,12 @@ class RunFolder:
         load(model, self.path)
         return model.to(device).eval()
 
-    def _refuse_another_backbone(self) -> None:
-        """Random weights come from the seed alone, so there the backbone's files do not matter."""
+    def refuse_another_backbone(self) -> None:
+        """Refuses files of a backbone that are not what they were; random weights come from the seed alone.
+
+        Raises:
+            RunError: they were replaced or changed since the run was trained.
+        """
         name = self.settings.model.get("backbone")
         if self.manifest.backbone is None or name is None or not self.settings.model.get("pretrained", True):
             return

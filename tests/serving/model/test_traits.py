@@ -8,7 +8,8 @@ from starlette.testclient import TestClient
 
 from l2rec.errors import ModelError, SettingError
 from l2rec.serving.answering.desk import DEAF
-from l2rec.serving.folder import Manifest, RunFolder
+from l2rec.serving.folder import RunFolder
+from l2rec.serving.manifest import Manifest
 from l2rec.serving.model.live import Ask, Live
 from l2rec.serving.model.steering import standard
 from l2rec.serving.model.traits import (

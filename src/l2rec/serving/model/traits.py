@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from l2rec.errors import SettingError
-from l2rec.serving.folder import Manifest
+from l2rec.serving.manifest import Manifest
 from l2rec.serving.wishes import DEFAULT_LIMITS, Limits, check_ids, check_text
 
 Attributes = Sequence[float] | Mapping[str, str | Sequence[str]]

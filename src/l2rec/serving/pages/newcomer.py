@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from l2rec.errors import SettingError
 from l2rec.serving.answering.desk import Desk
-from l2rec.serving.folder import Manifest
+from l2rec.serving.manifest import Manifest
 from l2rec.serving.model.traits import user_columns
 from l2rec.serving.pages.asked import Given, asked, first, given
 from l2rec.serving.pages.rendering import PageRoute, page
