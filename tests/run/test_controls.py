@@ -21,7 +21,7 @@ from tests.trained import SASREC, World, settings
 ROWS = (
     *("full", "view-semantic", "view-behavioural", "fusion-mean", "fusion-gate-less"),
     *("no-shared-experts", "no-view-experts", "no-context-signal", "no-user-signal", "no-interaction-signal"),
-    *("static-gates", "static-gates-all-on", "no-bpc", "no-balance"),
+    *("static-gates", "static-gates-all-on", "no-words", "no-shortcut", "no-bpc", "no-balance"),
     *("integration-input", "integration-output", "plain-lora", "experts-2", "experts-8", "rank-4", "rank-16"),
     *("share-10", "share-30", "random-backbone", "no-third-signal"),
 )
