@@ -64,7 +64,7 @@ def test_the_running_mean_is_a_plain_mean_of_what_came_before() -> None:
 
 
 def test_the_words_of_an_item_are_added_to_its_vector() -> None:
-    bag = WordBag([["a", "b"], ["a"], ["b"], []], 6, 1.0)
+    bag = WordBag([["a", "b"], ["a"], ["b"], []], torch.ones(4, dtype=torch.bool), 6, 1.0)
     made = ItemTower(torch.randn(4, 6), torch.ones(4, dtype=torch.bool), 6, 0.0, bag)
     torch.testing.assert_close(made(), made.text + bag())
     torch.testing.assert_close(made(torch.tensor([2, 0])), made()[[2, 0]])

@@ -14,7 +14,11 @@ IDF = {"red": math.log(5 / 2), "lamp": math.log(5 / 2)}
 
 def bag(width: int = 6) -> WordBag:
     torch.manual_seed(3)
-    return WordBag(DESCRIBED, width, 1.0)
+    return WordBag(DESCRIBED, all_trained(DESCRIBED), width, 1.0)
+
+
+def all_trained(described: list[list[str]]) -> torch.Tensor:
+    return torch.ones(len(described), dtype=torch.bool)
 
 
 def by_hand(made: WordBag, words: list[str]) -> torch.Tensor:
@@ -30,11 +34,11 @@ def test_a_vector_is_the_unit_idf_vector_times_the_vectors_of_the_words() -> Non
     expected = torch.stack([by_hand(made, words) for words in DESCRIBED])
     torch.testing.assert_close(made(), expected)
     torch.testing.assert_close(made(torch.tensor([2, 0, 2])), expected[[2, 0, 2]])
-    assert made.vectors.weight.shape == (shared_words(DESCRIBED), 6) == (2, 6)
+    assert made.vectors.weight.shape == (shared_words(DESCRIBED, all_trained(DESCRIBED)), 6) == (2, 6)
 
 
 def test_a_rarer_word_weighs_more() -> None:
-    made = WordBag([["a", "b"], ["a", "b"], ["a"], ["c"]], 4, 1.0)
+    made = WordBag([["a", "b"], ["a", "b"], ["a"], ["c"]], torch.ones(4, dtype=torch.bool), 4, 1.0)
     assert made.words[0].tolist()[:2] == [1, 0]
     assert made.weights[0, 0] > made.weights[0, 1] > 0
 
@@ -49,7 +53,7 @@ def test_untrained_vectors_tell_the_cosine_of_the_idf_vectors() -> None:
 
 def test_an_item_of_words_that_nobody_shares_is_zero_and_so_is_one_without_words() -> None:
     assert not bag()()[3:].any()
-    nothing = WordBag([[], ["x"]], 3, 1.0)
+    nothing = WordBag([[], ["x"]], torch.ones(2, dtype=torch.bool), 3, 1.0)
     assert nothing().shape == (2, 3)
     assert not nothing().any()
 
@@ -67,8 +71,20 @@ def test_a_later_item_has_the_words_that_are_known_and_no_others() -> None:
 
 def test_of_more_words_than_count_the_rarest_stay() -> None:
     words = [f"w{n:02d}" for n in range(70)]
-    made = WordBag([words, words, *[[word] for word in words[:6]]], 2, 1.0)
+    made = WordBag([words, words, *[[word] for word in words[:6]]], torch.ones(8, dtype=torch.bool), 2, 1.0)
     assert sorted(made.words[0].tolist()) == list(range(6, 70))
+
+
+def test_an_untrained_item_moves_no_weight_and_brings_no_word() -> None:
+    more = [*DESCRIBED, ["red", "alone", "chair"], ["lamp"]]
+    trained = torch.tensor([True] * 5 + [False] * 2)
+    torch.manual_seed(3)
+    whole, made = WordBag(more, trained, 6, 1.0), bag()
+    assert torch.equal(whole.vectors.weight, made.vectors.weight)
+    torch.testing.assert_close(whole()[:5], made())
+    made.put(torch.tensor([5, 6]), more[5:])
+    torch.testing.assert_close(made(), whole())
+    assert shared_words(more, trained) == 2
 
 
 def test_words_learn() -> None:

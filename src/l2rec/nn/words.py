@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,13 +27,14 @@ def bags_of(items: Items) -> list[list[str]]:
     return [[*words_of(title), *own] for title, own in zip(items.titles, items.attributes, strict=True)]
 
 
-def shared_words(described: Sequence[Sequence[str]]) -> int:
-    """Returns how many words more than one item has; a bag has a vector for each, and one at least."""
-    return max(sum(count > 1 for count in _counted(described).values()), 1)
+def shared_words(described: Sequence[Sequence[str]], trained: Bool[Tensor, " N"]) -> int:
+    """Returns how many words more than one trained item has; a bag has a vector for each, and one at least."""
+    return max(sum(count > 1 for count in _counted(described, trained).values()), 1)
 
 
-def _counted(described: Sequence[Sequence[str]]) -> Counter[str]:
-    return Counter(word for own in described for word in set(own))
+def _counted(described: Sequence[Sequence[str]], trained: Bool[Tensor, " N"]) -> Counter[str]:
+    known = zip(described, trained.tolist(), strict=True)
+    return Counter(word for own, is_trained in known if is_trained for word in set(own))
 
 
 class WordBag(nn.Module):
@@ -41,22 +42,26 @@ class WordBag(nn.Module):
 
     The vectors begin at random, so that untrained the dot product of two items is about the cosine of their IDF vectors
     (a random projection keeps angles, Johnson & Lindenstrauss 1984). A word that only one item has is left out: it
-    would be an ID once more, and tells nothing of an item that comes later.
+    would be an ID once more, and tells nothing of an item that comes later. Only trained items are counted, so that an
+    item is the same whether it stood in the catalogue untrained or comes later.
     """
 
-    def __init__(self, described: Sequence[Sequence[str]], width: int, size: float) -> None:
+    def __init__(
+        self, described: Sequence[Sequence[str]], trained: Bool[Tensor, " N"], width: int, size: float
+    ) -> None:
         """Takes up the words of a catalogue.
 
         Args:
             described: Words of every item; one that is given twice counts once.
+            trained: True for an item with a training event.
             width: Width D.
             size: Length of a word's vector at the start.
         """
         super().__init__()
-        known = _counted(described)
-        shared = sorted(word for word, count in known.items() if count > 1)
+        known, count = _counted(described, trained), int(trained.sum())
+        shared = sorted(word for word, items in known.items() if items > 1)
         self._numbers = {word: number for number, word in enumerate(shared)}
-        self._idf = [math.log(len(described) / known[word]) for word in shared]
+        self._idf = [math.log(count / known[word]) for word in shared]
         self.vectors = nn.Embedding(max(len(shared), 1), width)
         nn.init.normal_(self.vectors.weight, std=size / width**0.5)
         words, weights = self._rows(described)

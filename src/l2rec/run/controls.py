@@ -102,8 +102,8 @@ def _is_subject(settings: RunSettings) -> bool:
 
 def _size(settings: RunSettings, prepared: Prepared) -> int:
     if _is_subject(settings):
-        shape = len(prepared.items), prepared.train.attributes.shape[1], shared_words(bags_of(prepared.items))
-        return trainable(_config(settings), *shape)
+        items, attributes = prepared.items, prepared.train.attributes.shape[1]
+        return trainable(_config(settings), len(items), attributes, shared_words(bags_of(items), items.counts > 0))
     return sum(p.numel() for p in plan(settings).model.parameters() if p.requires_grad)
 
 

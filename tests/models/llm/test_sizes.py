@@ -7,6 +7,7 @@ import pytest
 
 from l2rec.models.llm._settings import Config
 from l2rec.models.llm._sizes import lone, trainable
+from l2rec.nn.words import bags_of, shared_words
 from tests import worlds
 from tests.models.llm.little import SEQUENCES, made
 from tests.models.llm.test_switches import SWITCHES
@@ -22,7 +23,8 @@ def test_the_size_is_what_the_gradient_reaches(switch: str, attributes: int, bac
     model = made(backbone, attributes=attributes, **(SWITCHES | UNREACHED)[switch])
     model.train().loss(worlds.training_batch_of(SEQUENCES, attributes=attributes)).total.backward()
     reached = sum(p.numel() for p in model.parameters() if p.grad is not None)
-    assert trainable(model.config, ITEMS, attributes) == reached
+    items = worlds.tiny_items(ITEMS)
+    assert trainable(model.config, ITEMS, attributes, shared_words(bags_of(items), items.counts > 0)) == reached
 
 
 @pytest.mark.parametrize(

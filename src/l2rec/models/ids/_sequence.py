@@ -96,7 +96,8 @@ class SequenceModel(Retriever):
         self.items = nn.Embedding(len(items), config.width)
         self.positions = nn.Embedding(places, config.width) if places else None
         nn.init.normal_(self.items.weight, std=_SPREAD)
-        self.words = WordBag(bags_of(items), config.width, _SPREAD * config.width**0.5) if config.words else None
+        size = _SPREAD * config.width**0.5
+        self.words = WordBag(bags_of(items), items.counts > 0, config.width, size) if config.words else None
         if self.positions is not None:
             nn.init.normal_(self.positions.weight, std=spread)
         self.dropout = Dropout(config.dropout)

@@ -79,7 +79,8 @@ class Reading(Retriever, TextReader, Growing):
         mean = text.mean(0)
         kind, known = self.network_kind(), items.counts > 0
         text = bank.centred(text, mean)
-        bag = WordBag(bags_of(items), frozen.width, float(text.norm(dim=1).mean())) if plan.words else None
+        size = float(text.norm(dim=1).mean())
+        bag = WordBag(bags_of(items), known, frozen.width, size) if plan.words else None
         self.network = kind(plan, frozen, text, known, attributes, bag)
         self.register_buffer("text_mean", mean, persistent=False)
         self.text_mean: Tensor
@@ -116,9 +117,9 @@ class Reading(Retriever, TextReader, Growing):
         at = torch.tensor(numbers)
         words = prompts.tokenize(self.tokenizer, items.texts, self.reading.tokens_per_item)
         texts = prompts.tokenize(self.tokenizer, items.texts, self.reading.item_tokens)
-        self.put_texts(at.to(self.counts.device), texts)
         if self.network.tower.words is not None:
             self.network.tower.words.put(at.to(self.counts.device), bags_of(items))
+        self.put_texts(at.to(self.counts.device), texts)
         self.tokens = prompts.put(self.tokens, at, words, self._room)
         self.token_counts = self._room.put("counts", self.token_counts, at, self._token_counts(words))
         self.item_count = len(self.token_counts)

@@ -63,5 +63,6 @@ def _idle(network: Network) -> Iterator[nn.Module]:
     if plan.views == "semantic":
         yield network.projector
     routed = any(plan.pools.routed) and {"user", "interaction"} & set(plan.signals)
-    if network.people is not None and not routed and (alone or plan.fusion != "acf"):
+    heard = routed or plan.shortcut or (plan.fusion == "acf" and not alone)
+    if network.people is not None and not heard:
         yield network.people
