@@ -159,7 +159,8 @@ def test_the_settings_that_come_along_say_what_their_heads_say() -> None:
     root = Path(__file__).parents[2] / "configs"
     found = {f"{p.parent.name}/{p.stem}": resolved(settings_of(p)).tuning for p in sorted(root.glob("*/*.toml"))}
     trials = {name.removeprefix("scientific/"): t.trials for name, t in found.items() if name.startswith("scientific")}
-    assert (trials["l2rec"], trials["sasrec"], trials["sasrec-transition"]) == (5 + 11, 4, 1 + 11)
+    assert (trials["l2rec-plain"], trials["sasrec"], trials["sasrec-transition"]) == (5 + 11, 4, 1 + 11)
+    assert (trials["l2rec"], trials["sasrec-words"]) == (5 + 11 + 4, 4 + 4)
     assert (trials["ease"], trials["itemknn"], trials["transition"]) == (37, 50, 140 + 10)
     assert all(found[f"{folder}/popularity"] == TuningSettings() for folder in ("beauty", "demo", "scientific"))
     heads = {

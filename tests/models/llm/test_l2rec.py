@@ -32,9 +32,14 @@ def test_frozen_weights_keep_every_bit_and_stay_out_of_the_file(backbone: Path) 
 
 
 def test_a_cold_item_is_scored_by_its_text_and_not_by_its_id(backbone: Path) -> None:
-    """It is given the text of item 3; as it has no ID, it is item 3 without ID."""
+    """It is given the text, title and attributes of item 3; as it has no ID, it is item 3 without ID."""
     items = worlds.tiny_items()
-    twin = replace(items, texts=(*items.texts[:COLD], items.texts[3]))
+    twin = replace(
+        items,
+        texts=(*items.texts[:COLD], items.texts[3]),
+        titles=(*items.titles[:COLD], items.titles[3]),
+        attributes=(*items.attributes[:COLD], items.attributes[3]),
+    )
     other = replace(items, texts=(*items.texts[:COLD], "black mirror"))
     one, two = made(backbone, twin), made(backbone, other)
     for model in (one, two):
@@ -69,8 +74,8 @@ def bpc_of(model: Model, batch: Batch, owners: list[list[int]]) -> tuple[float, 
     """The model's BPC loss, and the slow one in which the cell of row r and column c belongs to `owners[r][c]`."""
     assert batch.target_mask is not None
     at = batch.target_mask
-    rows, _ = model.eval().network.rows(batch, model.tokens)
-    semantic, behavioural = model.network.project([hidden[at] for hidden in model.network.read(rows)])
+    rows, state = model.eval().network.rows(batch, model.tokens)
+    semantic, behavioural = model.network.views(rows, state, at)
     asked = [owners[r][c] for r, c in at.nonzero().tolist()]
     slow = slow_bpc(semantic, behavioural, asked, model.config.bpc_temperature)
     return model.loss(batch).parts["bpc"], model.config.bpc_weight * slow

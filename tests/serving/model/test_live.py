@@ -135,10 +135,10 @@ def correlation(one: Tensor, other: Tensor) -> float:
 
 def test_an_item_that_comes_scores_as_if_the_catalogue_had_known_its_text(live: Live) -> None:
     """Item 29 is cold and was in the catalogue; one that comes with its text is scored as it is."""
-    cold = live.catalogue.texts[29]
-    live.apply([LAMP, LiveItem(item_id="twin", title="a twin", text=cold)])
+    title, cold, attributes = live.catalogue.title(29), live.catalogue.texts[29], live.catalogue.attributes[29]
+    live.apply([LAMP, LiveItem(item_id="twin", title=title, text=cold, attributes=attributes)])
     assert live.catalogue.numbers(["new", "twin"]) == [30, 31]
-    assert [live.catalogue.id(30), live.catalogue.title(31)] == ["new", "a twin"]
+    assert [live.catalogue.id(30), live.catalogue.title(30), live.catalogue.title(31)] == ["new", LAMP.title, title]
     found = live.scores(ASKS)
     assert found.shape == (6, 32)
     torch.testing.assert_close(found[:3, 31], found[:3, 29], rtol=1e-4, atol=1e-4)
