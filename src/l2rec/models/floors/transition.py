@@ -1,6 +1,5 @@
 """Item transitions: what came soon after what, normalised by degree, voted by the last items of a history."""
 
-import re
 from collections.abc import Sequence
 from itertools import chain
 
@@ -16,6 +15,7 @@ from l2rec.config import ModelSettings
 from l2rec.models._base import Counter
 from l2rec.models._space import Range, Space
 from l2rec.models.floors._links import Votes, elected, empty_tables, tables_of
+from l2rec.nn.words import words_of
 from l2rec.types import Batch, Histories, Items
 
 
@@ -68,7 +68,7 @@ class Model(Counter):
         super().__init__(config, items, attributes)
         self.config = config
         self.votes = Votes(config.history, config.decay)
-        words = tuple(tuple(re.findall(r"\w+", title.casefold())) for title in items.titles)
+        words = tuple(tuple(words_of(title)) for title in items.titles)
         sides = ((config.attribute_weight, items.attributes), (config.title_weight, words))
         described = [weight**0.5 * idf_vectors(tokens) for weight, tokens in sides if weight]
         self.features = csr_array(hstack([csr_array((len(items), 0), dtype=np.float32), *described]))
