@@ -151,7 +151,9 @@ class Reading(Retriever, TextReader, Growing):
         state = words.new_zeros(len(texts), 1, words.shape[-1])
         hidden = self.network.read(views.semantic_rows(words, prompt, state, None))
         projected = self.network.project([hidden[0].squeeze(1)])
-        return self.scaled(self.network.shortened(projected, self._untrained(texts), state.squeeze(1))[0])
+        if self.network.shortcut is not None:
+            projected = self.network.shortened(projected, self._untrained(texts), state.squeeze(1))
+        return self.scaled(projected[0])
 
     @torch.no_grad()
     def described(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
@@ -184,7 +186,8 @@ class Reading(Retriever, TextReader, Growing):
         It hangs on every item, so it is kept for as long as no tensor that it is made of is written to.
         """
         tower = self.network.tower
-        made_of = (tower.text, tower.ids.weight, tower.projection.weight, self.counts)
+        bag = () if tower.words is None else (tower.words.vectors.weight, tower.words.words, tower.words.weights)
+        made_of = (tower.text, tower.ids.weight, tower.projection.weight, self.counts, *bag)
         state = tuple((tensor.data_ptr(), tensor._version) for tensor in made_of)
         if torch.is_grad_enabled() or self.training or self._average is None or self._average[0] != state:
             average = (self.counts @ self.item_vectors()).unsqueeze(0)
