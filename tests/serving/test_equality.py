@@ -164,7 +164,7 @@ def test_on_the_sample_a_list_is_what_python_says_and_what_evaluate_ranks(tmp_pa
                 same(told, python.recommend(user_id=user, wish=wish))
             past = cases.histories.sequence(row).tolist()
             history = python.item_ids.ids(past)
-            told = client.post("/v1/recommendations", json={"history": history, "k": 500}).json()
+            told = client.post("/v1/recommendations", json={"history": history, **asked(Wish(500))}).json()
             assert told["source"] == "fresh"
             same(told, python.recommend(history=history, k=500))
             target = int(cases.targets[row])
@@ -187,7 +187,8 @@ def test_evaluate_counts_the_ranks_of_these_lists(run: Path, client: TestClient,
         if target in past:  # the protocol ranks it, a service does not show it again
             continue
         attributes = cases.histories.attributes[row].tolist()
-        body = {"history": recommender.item_ids.ids(past), "attributes": attributes, "k": 30}
+        body = {"history": recommender.item_ids.ids(past), "attributes": attributes, **asked(Wish(30))}
         told = client.post("/v1/recommendations", json=body).json()
+        assert told["source"] == "fresh"
         place = ids(told).index(recommender.item_ids.id(target))
         assert int(ranks.above[row]) <= place <= int(ranks.above[row] + ranks.tied[row])

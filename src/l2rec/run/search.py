@@ -167,7 +167,7 @@ def _keep(study: Study, ground: Ground, order: Order) -> None:
 def _interruptible(study: Study, ground: Ground, order: Order, bar: SearchBar) -> None:
     """Takes the next trial to its end, or says how to go on."""
     try:
-        trial = study.next()
+        trial = study.next(flat(ground.settings.model_dump(mode="json")))
         bar.update(study.trials())
         _try(trial, study, ground, order, bar)
         bar.ended(study.trials())

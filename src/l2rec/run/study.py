@@ -1,5 +1,6 @@
 """The trials of one search, kept by Optuna in `study.db`: what comes next, what was seen, what each came to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -114,7 +115,7 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._seed = seed
+        self._seed, self._space = seed, space
         self._distributions = {name: _distribution(kind) for name, kind in space.items()}
         median = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2, n_min_trials=3)
         self._storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / DATABASE).resolve().as_posix()}")
@@ -159,10 +160,13 @@ class Study:
             for trial in found
         ]
 
-    def next(self) -> Underway:
+    def next(self, own: Mapping[str, Any] | None = None) -> Underway:
         """Returns the trial that a dead process left, or a new one.
 
         A proposal that a dead process did not finish is thrown away and made again; it is no trial.
+
+        Args:
+            own: What the first trial takes, by setting; one that is missing or lies outside the space is proposed.
         """
         import optuna
 
@@ -173,6 +177,9 @@ class Study:
         number = len(self.trials()) + 1
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
+        if number == 1 and own:
+            first = {name: own[name] for name, kind in self._space.items() if name in own and _has(kind, own[name])}
+            self._study.enqueue_trial(first, skip_if_exists=True)
         trial = self._study.ask(self._distributions)
         trial.set_user_attr(_PLACE, number)
         return Underway(self._study, trial)
@@ -191,6 +198,16 @@ def refuse_without_optuna() -> None:
 def _validations(trial: "optuna.trial.FrozenTrial") -> tuple[float, ...]:
     seen = tuple(value for _, value in sorted(trial.intermediate_values.items()))
     return seen if seen or trial.value is None else (trial.value,)
+
+
+def _has(kind: Choices | Range, value: Any) -> bool:
+    """Whether a setting's value is one of those that are tried."""
+    if isinstance(kind, Choices):
+        return value in kind.choices
+    if value is None:
+        return False
+    steps = 0.0 if kind.step is None else (value - kind.low) / kind.step
+    return kind.low <= value <= kind.high and abs(steps - round(steps)) < 1e-9
 
 
 def _distribution(kind: Choices | Range) -> "optuna.distributions.BaseDistribution":
