@@ -7,7 +7,9 @@ import pytest
 from l2rec.cli import help as pages
 from l2rec.cli import readme, show
 from l2rec.cli.app import app
+from l2rec.evaluation.leaderboard import bounds, number
 from l2rec.models import names
+from l2rec.run import Run
 from tests.trained import World
 
 
@@ -81,3 +83,18 @@ def test_a_table_in_a_pipe_is_plain_and_never_cut(capsys: pytest.CaptureFixture[
 def test_numbers_stand_on_the_right_and_words_on_the_left(capsys: pytest.CaptureFixture[str]) -> None:
     show.show_table(("a", "b", "c"), [("x", "1", "y"), ("xx", "10", "yy")], words=(0, -1))
     assert capsys.readouterr().out.splitlines() == ["a    b  c", "x    1  y", "xx  10  yy"]
+
+
+def test_slices_are_a_column_each_and_empty_ones_none(world: World, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- slices:start -->\n<!-- slices:end -->\n", encoding="utf-8")
+    assert readme.main([str(page), "slices", "--slices", str(world.popularity), str(world.sasrec)]) == 0
+    table = [line.split("|")[1:-1] for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    slices = Run.open(world.popularity).measured().results.slices
+    there = [f"{name}, {found.cases:,} cases" for name, found in slices.items() if found.cases]
+    assert [cell.strip() for cell in table[0]] == ["model", *there]
+    assert len(there) < len(slices)
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in table[2:]}
+    expected = [found.metrics["ndcg@10"] for found in slices.values() if found.cases]
+    assert rows["popularity"] == [f"{number(each.mean)} {bounds(each)}" for each in expected]
+    assert set(rows) == {"popularity", "sasrec"}

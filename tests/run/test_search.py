@@ -90,6 +90,21 @@ def test_the_best_trial_becomes_a_file_that_trains_to_the_same_validation(world:
     assert not list(asked.folder.rglob("results.json"))
 
 
+def test_the_first_trial_takes_what_the_file_says_as_far_as_it_lies_in_the_space(world: World, tmp_path: Path) -> None:
+    space = {
+        "model.dropout": {"low": 0.05, "high": 0.25, "step": 0.1},  # the file's .1 is no step of it
+        "model.smoothing": {"low": 0.2, "high": 0.3},  # its 0 is below
+        "model.width": {"choices": [16, 32]},
+        "training.learning_rate": {"low": 1e-4, "high": 0.1, "log": True},
+    }
+    asked = order(world, tmp_path, Budget(trials=2), search={"declared": False, "space": space})
+    first, second = (trial.settings for trial in search(asked).trials)
+    assert (first["model.width"], first["training.learning_rate"]) == (16, 0.01)
+    assert first["model.dropout"] in (0.05, 0.15000000000000002, 0.15, 0.25)
+    assert 0.2 <= float(first["model.smoothing"]) <= 0.3
+    assert second != first
+
+
 def killed_at(asked: Order, number: int) -> int:
     """Searches in a process of its own that kills itself in the given validation; returns its exit code."""
     code = f"""

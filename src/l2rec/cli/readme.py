@@ -6,7 +6,8 @@ from pathlib import Path
 
 from l2rec.cli.show import say
 from l2rec.errors import L2RecError, SettingError
-from l2rec.evaluation.leaderboard import Table, budgets, leaderboard
+from l2rec.evaluation.comparison import Comparison
+from l2rec.evaluation.leaderboard import Table, budgets, leaderboard, slices_table
 from l2rec.run.demo import SUBJECT, sentence
 from l2rec.run.tables import compared
 
@@ -32,20 +33,26 @@ def placed(page: str, mark: str, text: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Puts the table of run folders into a page: PAGE MARK RUN...; returns the exit code."""
+    """Puts a table of run folders into a page: PAGE MARK [--slices] RUN...; returns the exit code."""
+    sliced = "--slices" in arguments
+    given = [each for each in arguments if each != "--slices"]
     try:
-        if len(arguments) < 3:
+        if len(given) < 3:
             raise SettingError("readme: pass a page, the name of its mark and the run folders.")
-        page, mark, *runs = arguments
-        table = compared([Path(run) for run in runs], labelled=True)
-        told = sentence(table, SUBJECT)
-        text = "\n\n".join(part for part in (markdown(leaderboard(table)), budgets(table), told) if part)
-        path = Path(page)
+        path, mark = Path(given[0]), given[1]
+        table = compared([Path(run) for run in given[2:]], labelled=True)
+        text = markdown(slices_table(table)) if sliced else _whole(table)
         path.write_text(placed(path.read_text(encoding="utf-8"), mark, text), encoding="utf-8")
     except L2RecError as error:
         say(str(error))
         return 2
     return 0
+
+
+def _whole(table: Comparison) -> str:
+    """The leaderboard, the budgets, and what it says of L2Rec."""
+    parts = (markdown(leaderboard(table)), budgets(table), sentence(table, SUBJECT))
+    return "\n\n".join(part for part in parts if part)
 
 
 if __name__ == "__main__":

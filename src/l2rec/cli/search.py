@@ -21,6 +21,10 @@ def search(
     ] = None,
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Train every trial to its end.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the search in OUT stopped.")] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="A finished run; its weights are every trial's, the third signal is searched."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print search.json.")] = False,
 ) -> None:
@@ -37,7 +41,7 @@ def search(
     from l2rec.run.searched import BEST, TOLD, Budget
 
     folder = out or Path("runs") / "search" / config.stem
-    options = Options(device=device, resume=resume, progress=not as_json)
+    options = Options(device=device, resume=resume, progress=not as_json, source=source)
     order = Order(config, folder, Budget(trials, seconds), tuple(overrides or ()), not no_prune, options)
     found = search(order)
     if as_json:

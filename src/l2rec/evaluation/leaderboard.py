@@ -7,6 +7,7 @@ from l2rec.config import TuningSettings
 from l2rec.evaluation.comparison import Comparison, Contrast, Row, budget
 from l2rec.evaluation.results import Estimate
 from l2rec.evaluation.significance import LEVEL
+from l2rec.evaluation.slices import NAMES
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,25 @@ def contrasts_table(comparison: Comparison) -> Table:
 def _measures(contrast: Contrast) -> tuple[str, str, str, str]:
     between = f"[{signed(contrast.low)}, {signed(contrast.high)}]"
     return signed(contrast.difference), between, probability(contrast.p), probability(contrast.p_holm)
+
+
+def slices_table(comparison: Comparison, names: Sequence[str] = NAMES) -> Table:
+    """Returns a row a label, a column a slice: the tested metric with its interval.
+
+    Args:
+        comparison: What is shown; all rows have the same cases.
+        names: Of the slices; those without a case in any row are left out.
+    """
+    sizes = {name: max(row.slices[name].cases for row in comparison.rows) for name in names}
+    shown = [name for name in names if sizes[name]]
+    rows = tuple((r.origin.label, *(_of_slice(r, name, comparison.metric) for name in shown)) for r in comparison.rows)
+    heads = tuple(f"{name}, {sizes[name]:,} cases" for name in shown)
+    return Table(f"{comparison.metric}. {caption(comparison)}", ("model", *heads), rows)
+
+
+def _of_slice(row: Row, name: str, metric: str) -> str:
+    found = row.slices[name].metrics.get(metric)
+    return "-" if found is None else f"{number(found.mean)} {bounds(found)}"
 
 
 def budgets(comparison: Comparison) -> str:

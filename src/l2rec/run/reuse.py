@@ -1,11 +1,11 @@
 """Learnt weights of a finished run for one that would learn the same: another third signal, another evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from l2rec.config import RunSettings, TrainingSettings, flat
 from l2rec.data.prepared import Prepared
-from l2rec.errors import RunError
+from l2rec.errors import RunError, SettingError
 from l2rec.models import Learner, Recommender, find
 from l2rec.models._checkpoint import WEIGHTS, read_tensors, save
 from l2rec.run import facts
@@ -77,6 +77,20 @@ def refuse_unlike(source: RunFolder, settings: RunSettings) -> None:
             f"{told}. --from takes a run that differs in the third signal and the evaluation alone; "
             "leave --from out to train."
         )
+
+
+def refuse_searched(names: Iterable[str]) -> None:
+    """Refuses to search settings that take part in the training beside learnt weights that stay.
+
+    Raises:
+        SettingError: one of the names is of such a setting.
+    """
+    for name in names:
+        if not name.startswith(_NO_LOSS):
+            raise SettingError(
+                f"search.space: {name}: --from takes weights that are learnt, and only settings of the third signal "
+                "can be searched with them. Set search.declared=false and name those, or leave --from out."
+            )
 
 
 def give(source: RunFolder, model: Recommender, prepared: Prepared) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 
 from l2rec.config import RunSettings, flat, read_toml, validated
 from l2rec.errors import DataError, DivergedError, InterruptedRunError, RunError, SettingError
-from l2rec.run import facts
+from l2rec.run import facts, reuse
 from l2rec.run.pipeline import Options, plan, train
 from l2rec.run.record import Run, validation
 from l2rec.run.search_bar import SearchBar
@@ -42,7 +42,8 @@ class Order:
         budget: How long.
         overrides: `name=value`, laid over the file.
         prune: Whether trials below the median of the others are ended early.
-        options: Device; whether to go on with a search in the folder; whether to show progress on stderr.
+        options: Device; whether to go on with a search in the folder; whether to show progress on stderr; a run whose
+            learnt weights every trial takes, where only the third signal is searched.
     """
 
     config: Path
@@ -119,11 +120,15 @@ def ground_of(order: Order) -> Ground:
     if not len(run.prepared.cases("validation")):
         raise DataError(f"{run.settings.data}: 0 validation cases, a search chooses by them. Use another split.")
     space = space_of(run.settings.model["name"], wanted)
+    source = order.options.source
+    if source is not None:
+        reuse.refuse_searched(space)
     settings = flat(run.settings.model_dump(mode="json", exclude={"tuning"}))
     searched = {*space, *(f"training.{name}" for name in FREE)}
     fixed = {name: value for name, value in settings.items() if name not in searched}
     fixed |= {f'search.space."{name}"': kind.model_dump(mode="json") for name, kind in space.items()}
     fixed |= {FINGERPRINT: run.prepared.manifest.fingerprint, "pruning": order.prune}
+    fixed |= {} if source is None else {"--from": str(source.resolve())}
     return Ground(values, run.settings, space, fixed)
 
 
@@ -194,7 +199,9 @@ def _try(trial: Underway, study: Study, ground: Ground, order: Order, bar: Searc
 
     try:
         settings = _settings(ground, trial, order.budget.seconds_left(study.trials()))
-        value = _value(train(settings, folder, Options(order.options.device, resume=True, heard=heard)), order.options)
+        value = _value(
+            train(settings, folder, replace(order.options, resume=True, progress=False, heard=heard)), order.options
+        )
     except _PrunedError:
         end: Callable[[], None] = trial.prune
     except (DivergedError, SettingError, torch.OutOfMemoryError) as error:
@@ -230,8 +237,8 @@ def _validations(folder: Path) -> list[float]:
 
 
 def _value(run: Run, options: Options) -> float:
-    """The best validation of a trained run; a model that counts is asked now."""
-    if seen := _validations(run.path):
+    """The best validation of a trained run; one that was not trained for it is asked now."""
+    if options.source is None and (seen := _validations(run.path)):
         return max(seen)
     prepared = run.folder.data()
     model = run.folder.model(prepared.items, facts.device_of(options.device))

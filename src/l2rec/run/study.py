@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DATABASE = "study.db"
 RANDOM_TRIALS = 6
-"""First trials, which are drawn at random; the sampler needs some to learn from."""
+"""First trials, which take the file's own values or are drawn at random; the sampler needs some to learn from."""
 _PLACE, _SECONDS, _WHY = "place", "seconds", "why"
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
@@ -204,10 +204,10 @@ def _has(kind: Choices | Range, value: Any) -> bool:
     """Whether a setting's value is one of those that are tried."""
     if isinstance(kind, Choices):
         return value in kind.choices
-    if value is None:
+    if not isinstance(value, int | float):
         return False
     steps = 0.0 if kind.step is None else (value - kind.low) / kind.step
-    return kind.low <= value <= kind.high and abs(steps - round(steps)) < 1e-9
+    return bool(kind.low <= value <= kind.high and abs(steps - round(steps)) < 1e-9)
 
 
 def _distribution(kind: Choices | Range) -> "optuna.distributions.BaseDistribution":

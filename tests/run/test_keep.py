@@ -1,0 +1,55 @@
+"""`bench/keep.py`: what is kept of runs compares as the runs do, and holds neither weights nor what users took."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+
+from l2rec.run import Run
+from l2rec.run.tables import compared
+from tests.trained import World, first
+
+PROGRAM = Path(__file__).parents[2] / "bench" / "keep.py"
+
+
+def kept(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_what_is_kept_compares_as_the_runs_do(world: World, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = kept(world.popularity, world.sasrec, "--out", tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(tmp_path / name) for name in ("popularity", "sasrec/seed-0", "sasrec/seed-1")]
+    mine, theirs = compared([tmp_path / "popularity", tmp_path / "sasrec"]), compared([world.popularity, world.sasrec])
+    assert mine == theirs
+    files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"config.toml", "manifest.json", "ranks.parquet", "results.json"}
+    assert set(pl.read_parquet(tmp_path / "popularity" / "ranks.parquet")["target"]) == {0}
+
+
+def test_no_place_on_a_disk_is_kept(world: World, tmp_path: Path) -> None:
+    source = tmp_path / "somewhere" / "sasrec" / "seed-0"
+    shutil.copytree(world.sasrec / "seed-0", source)
+    told = json.loads((source / "manifest.json").read_text())
+    told["source"] = {"path": str(world.sasrec / "seed-1"), "weights": "0" * 64}
+    (source / "manifest.json").write_text(json.dumps(told))
+    assert kept(source, "--out", tmp_path / "kept").returncode == 0
+    folder = tmp_path / "kept" / "sasrec" / "seed-0"
+    for path in folder.glob("*.*"):
+        assert str(tmp_path.parent).encode() not in path.read_bytes(), path
+        assert str(world.sasrec.parent).encode() not in path.read_bytes(), path
+    manifest = Run.open(folder).manifest
+    assert manifest.source is not None
+    assert (manifest.source.path, manifest.data) == ("sasrec/seed-1", f"prepared/{world.prepared.name}")
+    assert manifest.files == first(world.sasrec).manifest.files | {"config.toml": manifest.files["config.toml"]}
+
+
+def test_a_folder_without_results_is_refused_in_one_line(world: World, tmp_path: Path) -> None:
+    done = kept(world.log, "--out", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no run in this folder" in done.stderr

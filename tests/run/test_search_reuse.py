@@ -1,0 +1,63 @@
+"""`l2rec search --from`: the third signal is chosen beside learnt weights, which no trial trains again."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l2rec.config import to_toml
+from l2rec.errors import RunError, SettingError
+from l2rec.run import Options, settings_of, train
+from l2rec.run.search import Order, search
+from l2rec.run.searched import Budget
+from l2rec.serving.folder import RunFolder
+from tests.run.taking import COUNTED, ON_CPU, asked_for
+from tests.trained import SASREC, World
+
+WEIGHTS = {"choices": [0.5, 2.0, 40.0]}
+
+
+@pytest.fixture(scope="module")
+def learnt(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(asked_for(world), tmp_path_factory.mktemp("learnt") / "run", ON_CPU).path
+
+
+def order(world: World, place: Path, source: Path, space: dict[str, Any]) -> Order:
+    values = asked_for(world, SASREC | {"transition": COUNTED}).model_dump(mode="json")
+    values["search"] = {"declared": False, "space": space}
+    (place / "config.toml").write_text(to_toml(values), encoding="utf-8")
+    options = Options(device="cpu", source=source)
+    return Order(place / "config.toml", place / "search", Budget(trials=3), options=options)
+
+
+def test_every_trial_is_the_run_that_takes_the_weights(world: World, learnt: Path, tmp_path: Path) -> None:
+    asked = order(world, tmp_path, learnt, {"model.transition_weight": WEIGHTS})
+    found = search(asked)
+    weights = (learnt / "weights.safetensors").stat().st_size
+    for trial in found.trials:
+        run = asked.folder / "trials" / f"{trial.number:03d}"
+        assert (run / "weights.safetensors").stat().st_size >= weights
+        assert RunFolder.open(run).manifest.source is not None
+    best = train(settings_of(asked.folder / "best.toml"), tmp_path / "best", replace(ON_CPU, source=learnt))
+    assert best.evaluate("validation").metrics["ndcg@10"].mean == pytest.approx(found.best.value)
+    assert best.settings.tuning.budget == (3, None)
+    values = {trial.settings["model.transition_weight"]: trial.value for trial in found.trials}
+    assert len(set(values.values())) == len(values), "it is measured with the signal, not read from the training's log"
+
+
+def test_nothing_that_is_learnt_can_be_searched(world: World, learnt: Path, tmp_path: Path) -> None:
+    space = {"model.transition_weight": WEIGHTS, "model.dropout": {"low": 0.0, "high": 0.5}}
+    asked = order(world, tmp_path, learnt, space)
+    with pytest.raises(SettingError, match=r"search.space: model.dropout: --from takes weights that are learnt"):
+        search(asked)
+    assert not asked.folder.exists()
+
+
+def test_a_search_goes_on_with_the_weights_that_it_began_with(world: World, learnt: Path, tmp_path: Path) -> None:
+    asked = order(world, tmp_path, learnt, {"model.transition_weight": WEIGHTS})
+    search(replace(asked, budget=Budget(trials=1)))
+    resumed = replace(asked, options=replace(asked.options, resume=True))
+    with pytest.raises(RunError, match=r"--from was .*run and now is None"):
+        search(replace(resumed, options=replace(resumed.options, source=None)))
+    assert len(search(resumed).trials) == 3
