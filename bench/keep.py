@@ -2,8 +2,8 @@
 
     python bench/keep.py runs/scientific/* --out bench/results/runs/scientific
 
-Of each run: settings, manifest, results and the rank of every case. Left out are the weights, and the items that users
-took: the data are not ours to hand on. A run that was kept before is written anew.
+Of each run: settings and manifest, and for each part that was evaluated the results and the rank of every case. Left out
+are the weights, and the items that users took: the data are not ours to hand on. A run kept before is written anew.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from l2rec.errors import L2RecError
-from l2rec.run.record import RANKS, RESULTS, Run, runs_in
+from l2rec.run.record import FILES, Run, runs_in
 from l2rec.serving.folder import RunFolder, write_text, writing
 from l2rec.serving.manifest import Manifest, Source
 
@@ -36,16 +36,19 @@ def keep(run: Run, out: Path) -> Path:
     Raises:
         RunError: the run was not evaluated, or the folder cannot be written.
     """
-    measured = run.measured()
+    parts = [part for part, (means, _) in FILES.items() if (run.path / means).is_file()] or ["test"]
+    found = {part: run.measured(part) for part in parts}
     folder = out / run.label
     folder = folder / run.path.name if run.path.name.startswith("seed-") else folder
     told = without_paths(run.manifest)
     settings = run.settings.model_copy(update={"data": told.data})
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        frame = measured.frame.with_columns(pl.lit(0, dtype=pl.Int64).alias("target"))
-        frame.write_parquet(folder / RANKS, compression="zstd", compression_level=22)
-        write_text(folder / RESULTS, measured.results.model_dump_json(indent=2) + "\n")
+        for part, measured in found.items():
+            means, values = FILES[part]
+            frame = measured.frame.with_columns(pl.lit(0, dtype=pl.Int64).alias("target"))
+            frame.write_parquet(folder / values, compression="zstd", compression_level=22)
+            write_text(folder / means, measured.results.model_dump_json(indent=2) + "\n")
         RunFolder.write(folder, settings, told)
     return folder
 

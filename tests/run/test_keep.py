@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from l2rec.run import Run
+from l2rec.run import Run, train
 from l2rec.run.tables import compared
-from tests.trained import World, first
+from tests.trained import World, first, settings
 
 PROGRAM = Path(__file__).parents[2] / "bench" / "keep.py"
 
@@ -30,6 +30,16 @@ def test_what_is_kept_compares_as_the_runs_do(world: World, tmp_path: Path) -> N
     files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {"config.toml", "manifest.json", "ranks.parquet", "results.json"}
     assert set(pl.read_parquet(tmp_path / "popularity" / "ranks.parquet")["target"]) == {0}
+
+
+def test_every_part_that_was_evaluated_is_kept(world: World, tmp_path: Path) -> None:
+    run = train(settings(world, {"name": "popularity"}), tmp_path / "popularity")
+    run.evaluate("validation")
+    assert kept(run.path, "--out", tmp_path / "kept").returncode == 0
+    again = Run.open(tmp_path / "kept" / "popularity")
+    assert again.evaluate("validation") == run.evaluate("validation"), "it is remembered"
+    assert sorted(path.name for path in again.path.iterdir()) == [
+        "config.toml", "manifest.json", "validation.json", "validation.parquet"]  # fmt: skip
 
 
 def test_no_place_on_a_disk_is_kept(world: World, tmp_path: Path) -> None:

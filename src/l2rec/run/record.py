@@ -31,7 +31,7 @@ from l2rec.types import Batch, Cases
 
 RESULTS = "results.json"
 RANKS = "ranks.parquet"
-_FILES = {"test": (RESULTS, RANKS), "validation": ("validation.json", "validation.parquet")}
+FILES = {"test": (RESULTS, RANKS), "validation": ("validation.json", "validation.parquet")}
 """What an evaluation keeps of each part."""
 BASELINE_ROOMS = ("floors", "ids")
 """Rooms of models that the others are tested against."""
@@ -91,7 +91,7 @@ class Run:
             DataError: the data cannot be read.
             RunError: the data, the weights or the backbone are not what they were, or the folder cannot be written.
         """
-        means, values = _FILES[part]
+        means, values = FILES[part]
         if not again and (self.path / means).is_file():
             return self.measured(part).results
         prepared = self.folder.data()
@@ -115,7 +115,7 @@ class Run:
         Raises:
             RunError: there was none, or its files are damaged.
         """
-        means, values = _FILES[part]
+        means, values = FILES[part]
         try:
             results = Results.model_validate_json((self.path / means).read_text(encoding="utf-8"))
             frame = pl.read_parquet(self.path / values)
@@ -186,7 +186,7 @@ def validation(model: Model, cases: Cases, settings: EvaluationSettings) -> dict
 
 def forget(folder: Path) -> None:
     """Removes what an evaluation wrote: the weights in the folder are about to change."""
-    for name in (*_FILES["test"], *_FILES["validation"], examples.FILE):
+    for name in (*FILES["test"], *FILES["validation"], examples.FILE):
         (folder / name).unlink(missing_ok=True)
 
 
