@@ -2,7 +2,7 @@
 
     python bench/keep.py runs/scientific/* --out bench/results/runs/scientific
 
-Of each run: settings and manifest, and for each part that was evaluated the results and the rank of every case. Left out
+Of each run: settings, manifest, and for each part that was evaluated the results and the rank of every case. Left out
 are the weights, and the items that users took: the data are not ours to hand on. A run kept before is written anew.
 """
 
