@@ -25,6 +25,7 @@ def test_what_is_named_stays(has: bool, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(arithmetic, "has_bf16", lambda _: has)
     assert [arithmetic.precision_of(name) for name in ("bf16", "fp32")] == ["bf16", "fp32"]
     assert [arithmetic.dtype_of(name) for name in ("bfloat16", "float32")] == ["bfloat16", "float32"]
+    assert [arithmetic.torch_dtype(name) for name in ("bfloat16", "float32")] == [torch.bfloat16, torch.float32]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ def dtype_of(asked: str, kind: str | None = None) -> str:
     return _settled(asked, ("bfloat16", "float32"), kind)
 
 
+def torch_dtype(settled: str) -> torch.dtype:
+    """Returns what a settled `dtype` is called in torch; single precision for what is not `bfloat16`."""
+    return torch.bfloat16 if settled == "bfloat16" else torch.float32
+
+
 def _settled(asked: str, names: tuple[str, str], kind: str | None) -> str:
     if asked != "auto":
         return asked

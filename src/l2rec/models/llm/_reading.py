@@ -67,7 +67,7 @@ class Reading(Retriever, TextReader, Growing):
         config = config.model_copy(update={"dtype": arithmetic.dtype_of(config.dtype)})
         super().__init__(config, items, attributes)
         self.reading = config
-        dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+        dtype = arithmetic.torch_dtype(config.dtype)
         frozen = backbones.load(config.backbone, pretrained=config.pretrained, dtype=dtype)
         plan = config.plan()
         _refuse_long_histories(config, plan.views, frozen.limit)

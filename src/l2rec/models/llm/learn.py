@@ -126,7 +126,7 @@ class Model(Retriever, TextReader, Growing):
         config = config.model_copy(update={"dtype": arithmetic.dtype_of(config.dtype)})
         super().__init__(config, items, attributes)
         self.config = config
-        dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+        dtype = arithmetic.torch_dtype(config.dtype)
         self.backbone = backbones.load(config.backbone, pretrained=config.pretrained, dtype=dtype)
         self.tokenizer = backbones.tokenizer(config.backbone)
         pooled = self._pooled(
