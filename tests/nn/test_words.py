@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from l2rec.nn.words import WordBag, bags_of, shared_words, words_of
 from l2rec.types import Items
@@ -85,6 +86,19 @@ def test_an_untrained_item_moves_no_weight_and_brings_no_word() -> None:
     made.put(torch.tensor([5, 6]), more[5:])
     torch.testing.assert_close(made(), whole())
     assert shared_words(more, trained) == 2
+
+
+def test_padding_is_left_out_and_changes_nothing() -> None:
+    made = bag()
+    table = made.vectors.weight
+    for items in (None, torch.tensor([1, 4, 0, 1]), torch.tensor([], dtype=torch.long)):
+        chosen = slice(None) if items is None else items
+        words, weights = made.words[chosen], made.weights[chosen]
+        padded = functional.embedding_bag(words, table, mode="sum", per_sample_weights=weights)
+        found = made(items)
+        assert torch.equal(found, padded)
+        [mine], [theirs] = (torch.autograd.grad((each * each).sum(), [table]) for each in (found, padded))
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
 
 
 def test_words_learn() -> None:
