@@ -7,9 +7,10 @@ import pytest
 from l2rec.cli import help as pages
 from l2rec.cli import readme, show
 from l2rec.cli.app import app
-from l2rec.evaluation.leaderboard import bounds, number
+from l2rec.evaluation.leaderboard import bounds, number, signed
 from l2rec.models import names
 from l2rec.run import Run
+from l2rec.run.tables import compared
 from tests.trained import World
 
 
@@ -68,8 +69,9 @@ def test_a_page_without_marks_is_left_alone(world: World, tmp_path: Path, capsys
     assert readme.main([str(page), "demo", str(world.popularity)]) == 2
     assert "<!-- demo:start --> ... <!-- demo:end -->: expected once in the page" in capsys.readouterr().err
     assert page.read_text(encoding="utf-8") == "nothing\n"
-    assert readme.main([str(page)]) == 2
-    assert "pass a page, the name of its mark and the run folders" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        readme.main([str(page)])
+    assert "the following arguments are required: mark, runs" in capsys.readouterr().err
 
 
 def test_a_table_in_a_pipe_is_plain_and_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +85,16 @@ def test_a_table_in_a_pipe_is_plain_and_never_cut(capsys: pytest.CaptureFixture[
 def test_numbers_stand_on_the_right_and_words_on_the_left(capsys: pytest.CaptureFixture[str]) -> None:
     show.show_table(("a", "b", "c"), [("x", "1", "y"), ("xx", "10", "yy")], words=(0, -1))
     assert capsys.readouterr().out.splitlines() == ["a    b  c", "x    1  y", "xx  10  yy"]
+
+
+def test_every_row_is_put_against_one(world: World, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- rivals:start -->\n<!-- rivals:end -->\n", encoding="utf-8")
+    assert readme.main([str(page), "rivals", "--against", "sasrec", str(world.popularity), str(world.sasrec)]) == 0
+    table = [line.split("|")[1:-1] for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    [test] = compared([world.popularity, world.sasrec], against=["sasrec"]).contrasts
+    assert [cell.strip() for cell in table[2]][:3] == [test.label, test.against, signed(test.difference)]
+    assert len(table) == 3
 
 
 def test_slices_are_a_column_each_and_empty_ones_none(world: World, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Puts a table of runs between two marks of a Markdown page, so that a page never holds a number typed by hand."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from l2rec.cli.show import say
 from l2rec.errors import L2RecError, SettingError
 from l2rec.evaluation.comparison import Comparison
-from l2rec.evaluation.leaderboard import Table, budgets, leaderboard, slices_table
+from l2rec.evaluation.leaderboard import Table, budgets, contrasts_table, leaderboard, slices_table
 from l2rec.run.demo import SUBJECT, sentence
 from l2rec.run.tables import compared
 
@@ -33,20 +34,36 @@ def placed(page: str, mark: str, text: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Puts a table of run folders into a page: PAGE MARK [--slices] RUN...; returns the exit code."""
-    sliced = "--slices" in arguments
-    given = [each for each in arguments if each != "--slices"]
+    """Puts a table of run folders into a page and returns the exit code.
+
+    Args:
+        arguments: PAGE MARK [--slices | --against LABEL] RUN...: the table of all rows, of their slices, or of every
+            row against one.
+    """
+    parser = argparse.ArgumentParser(prog="python -m l2rec.cli.readme", description="Put a table into a page.")
+    parser.add_argument("page", type=Path)
+    parser.add_argument("mark")
+    parser.add_argument("runs", type=Path, nargs="+")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--slices", action="store_true", help="The slices of every row.")
+    kind.add_argument("--against", metavar="LABEL", help="Every row against this one.")
+    given = parser.parse_args(arguments)
     try:
-        if len(given) < 3:
-            raise SettingError("readme: pass a page, the name of its mark and the run folders.")
-        path, mark = Path(given[0]), given[1]
-        table = compared([Path(run) for run in given[2:]], labelled=True)
-        text = markdown(slices_table(table)) if sliced else _whole(table)
-        path.write_text(placed(path.read_text(encoding="utf-8"), mark, text), encoding="utf-8")
+        text = _text(given.runs, given.slices, given.against)
+        given.page.write_text(placed(given.page.read_text(encoding="utf-8"), given.mark, text), encoding="utf-8")
     except L2RecError as error:
         say(str(error))
         return 2
     return 0
+
+
+def _text(runs: Sequence[Path], slices: bool, against: str | None) -> str:
+    """The table that is asked for."""
+    if against is not None:
+        table = compared(runs, against=[against], labelled=True)
+        return markdown(contrasts_table(table, against))
+    table = compared(runs, labelled=True)
+    return markdown(slices_table(table)) if slices else _whole(table)
 
 
 def _whole(table: Comparison) -> str:

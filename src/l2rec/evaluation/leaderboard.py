@@ -73,10 +73,11 @@ def ground_name(row: Row) -> str:
     return f"{row.origin.data}, {row.origin.part}: {row.origin.protocol}"
 
 
-def contrasts_table(comparison: Comparison) -> Table:
-    """Returns a row a contrast, with both p values."""
+def contrasts_table(comparison: Comparison, against: str | None = None) -> Table:
+    """Returns a row a contrast, with both p values; of those with one label alone where it is named."""
+    shown = [c for c in comparison.contrasts if against in (None, c.against, c.label)]
     columns = ("model", "against", f"difference in {comparison.metric}", f"{round(100 * LEVEL)} % interval")
-    rows = tuple((c.label, c.against, *_measures(c), c.verdict) for c in comparison.contrasts)
+    rows = tuple((c.label, c.against, *_measures(c), c.verdict) for c in shown)
     told = "Paired by user: percentile bootstrap interval, permutation test, Holm's correction over all rows."
     return Table(told, (*columns, "p", "p (Holm)", "verdict"), rows)
 
