@@ -9,44 +9,59 @@ are the weights, and the items that users took: the data are not ours to hand on
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from l2rec.errors import L2RecError
-from l2rec.run.record import FILES, Run, runs_in
+from l2rec.errors import L2RecError, RunError
+from l2rec.run.record import FILES, Run, forget, runs_in
 from l2rec.serving.folder import RunFolder, write_text, writing
 from l2rec.serving.manifest import Manifest, Source
 
 
 def without_paths(manifest: Manifest) -> Manifest:
     """Returns the manifest with the names of folders where it has their places on a disk."""
-    data = Path(manifest.data).name
+    data = named(manifest.settings["data"])
     source = manifest.source
     if source is not None:
         place = Path(source.path)
         name = f"{place.parent.name}/{place.name}" if place.name.startswith("seed-") else place.name
         source = Source(path=name, weights=source.weights)
-    settings = manifest.settings | {"data": f"prepared/{data}"}
-    return manifest.model_copy(update={"data": f"prepared/{data}", "source": source, "settings": settings})
+    settings = manifest.settings | {"data": data, "model": model_named(manifest.settings["model"])}
+    return manifest.model_copy(update={"data": data, "source": source, "settings": settings})
+
+
+def named(data: str) -> str:
+    """Returns what the data are called: their folder without its place, or the bundled sample."""
+    return data if data == "sample" else f"prepared/{Path(data).name}"
+
+
+def model_named(model: dict[str, Any]) -> dict[str, Any]:
+    """Returns a model's settings with a backbone in a folder by the folder's name; its hash is in the manifest."""
+    place = model.get("backbone")
+    return model | ({"backbone": Path(place).name} if place and Path(place).is_absolute() else {})
 
 
 def keep(run: Run, out: Path) -> Path:
     """Writes what is kept of a run below `out`, by its label and seed, and returns the folder.
 
     Raises:
-        RunError: the run was not evaluated, or the folder cannot be written.
+        RunError: the run was not evaluated, it lies in the very folder, or that cannot be written.
     """
     parts = [part for part, (means, _) in FILES.items() if (run.path / means).is_file()] or ["test"]
     found = {part: run.measured(part) for part in parts}
     folder = out / run.label
     folder = folder / run.path.name if run.path.name.startswith("seed-") else folder
     told = without_paths(run.manifest)
-    settings = run.settings.model_copy(update={"data": told.data})
+    settings = run.settings.model_copy(update={"data": told.data, "model": model_named(run.settings.model)})
+    if folder.resolve() == run.path.resolve():
+        raise RunError(f"{folder}: is the run itself, and would lose its targets. Pass another --out.")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        forget(folder)
         for part, measured in found.items():
             means, values = FILES[part]
-            frame = measured.frame.with_columns(pl.lit(0, dtype=pl.Int64).alias("target"))
+            frame = measured.frame.with_columns(pl.lit(None, dtype=pl.Int64).alias("target"))
             frame.write_parquet(folder / values, compression="zstd", compression_level=22)
             write_text(folder / means, measured.results.model_dump_json(indent=2) + "\n")
         RunFolder.write(folder, settings, told)
@@ -60,8 +75,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", required=True, type=Path, help="Folder that gets one a label.")
     given = parser.parse_args(arguments)
     try:
+        done: dict[Path, Path] = {}
         for run in (run for path in given.runs for run in runs_in(path)):
-            print(keep(run, given.out))
+            folder = keep(run, given.out)
+            print(folder)
+            if folder in done:
+                raise RunError(f"{folder}: is of {done[folder]} and of {run.path}. Keep them one below each --out.")
+            done[folder] = run.path
     except L2RecError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,5 +1,6 @@
 """The generated page: every command, every setting, and a gate that notices an old one."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,11 +91,18 @@ def test_numbers_stand_on_the_right_and_words_on_the_left(capsys: pytest.Capture
 def test_every_row_is_put_against_one(world: World, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- rivals:start -->\n<!-- rivals:end -->\n", encoding="utf-8")
-    assert readme.main([str(page), "rivals", "--against", "sasrec", str(world.popularity), str(world.sasrec)]) == 0
+    third = shutil.copytree(world.popularity, tmp_path / "third")
+    runs = [world.popularity, world.sasrec, third]
+    assert readme.main([str(page), "rivals", "--against", "third", *map(str, runs)]) == 0
     table = [line.split("|")[1:-1] for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    [test] = compared([world.popularity, world.sasrec], against=["sasrec"]).contrasts
-    assert [cell.strip() for cell in table[2]][:3] == [test.label, test.against, signed(test.difference)]
-    assert len(table) == 3
+    cells = [[cell.strip() for cell in row] for row in table[2:]]
+    against_the_baseline, of_others = compared(runs, against=["third"]).contrasts[1:]
+    assert (against_the_baseline.label, against_the_baseline.against) == ("third", "sasrec")
+    assert [row[:2] for row in cells] == [["sasrec", "third"], ["popularity", "third"]]
+    assert cells[0][2] == signed(-against_the_baseline.difference)
+    assert cells[0][3] == f"[{signed(-against_the_baseline.high)}, {signed(-against_the_baseline.low)}]"
+    assert cells[1][2] == signed(of_others.difference)
+    assert "Tuning budget of every row: not said." in page.read_text(encoding="utf-8")
 
 
 def test_slices_are_a_column_each_and_empty_ones_none(world: World, tmp_path: Path) -> None:

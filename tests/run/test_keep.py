@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from l2rec.errors import RunError
 from l2rec.run import Run, train
+from l2rec.run.record import forget
 from l2rec.run.tables import compared
 from tests.trained import World, first, settings
 
@@ -29,7 +32,17 @@ def test_what_is_kept_compares_as_the_runs_do(world: World, tmp_path: Path) -> N
     assert mine == theirs
     files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {"config.toml", "manifest.json", "ranks.parquet", "results.json"}
-    assert set(pl.read_parquet(tmp_path / "popularity" / "ranks.parquet")["target"]) == {0}
+    assert set(pl.read_parquet(tmp_path / "popularity" / "ranks.parquet")["target"]) == {None}
+
+
+def test_what_is_kept_compares_with_a_run_of_today(world: World, tmp_path: Path) -> None:
+    assert kept(world.popularity, "--out", tmp_path).returncode == 0
+    mixed = compared([tmp_path / "popularity", world.sasrec])
+    assert mixed == compared([world.popularity, world.sasrec])
+    shorter = pl.read_parquet(tmp_path / "popularity" / "ranks.parquet")[:-1]
+    shorter.write_parquet(tmp_path / "popularity" / "ranks.parquet")
+    with pytest.raises(RunError, match="different cases"):
+        compared([tmp_path / "popularity", world.sasrec])
 
 
 def test_every_part_that_was_evaluated_is_kept(world: World, tmp_path: Path) -> None:
@@ -43,9 +56,10 @@ def test_every_part_that_was_evaluated_is_kept(world: World, tmp_path: Path) -> 
 
 
 def test_no_place_on_a_disk_is_kept(world: World, tmp_path: Path) -> None:
-    source = tmp_path / "somewhere" / "sasrec" / "seed-0"
+    source = tmp_path / "somewhere" / "sasrec" / "seed-0"  # with a backbone in a folder, as a text model may have
     shutil.copytree(world.sasrec / "seed-0", source)
     told = json.loads((source / "manifest.json").read_text())
+    told["settings"]["model"]["backbone"] = str(tmp_path / "MiniLM")
     told["source"] = {"path": str(world.sasrec / "seed-1"), "weights": "0" * 64}
     (source / "manifest.json").write_text(json.dumps(told))
     assert kept(source, "--out", tmp_path / "kept").returncode == 0
@@ -55,8 +69,29 @@ def test_no_place_on_a_disk_is_kept(world: World, tmp_path: Path) -> None:
         assert str(world.sasrec.parent).encode() not in path.read_bytes(), path
     manifest = Run.open(folder).manifest
     assert manifest.source is not None
+    assert manifest.settings["model"]["backbone"] == "MiniLM"
     assert (manifest.source.path, manifest.data) == ("sasrec/seed-1", f"prepared/{world.prepared.name}")
     assert manifest.files == first(world.sasrec).manifest.files | {"config.toml": manifest.files["config.toml"]}
+
+
+def test_nothing_is_kept_over_the_run_itself_or_over_another_one(world: World, tmp_path: Path) -> None:
+    before = pl.read_parquet(world.popularity / "ranks.parquet")
+    done = kept(world.popularity, "--out", world.popularity.parent)
+    assert (done.returncode, "is the run itself" in done.stderr) == (2, True)
+    assert pl.read_parquet(world.popularity / "ranks.parquet").equals(before)
+    shutil.copytree(world.popularity, tmp_path / "other" / "popularity")
+    done = kept(world.popularity, tmp_path / "other" / "popularity", "--out", tmp_path / "kept")
+    assert (done.returncode, "Keep them one below each --out" in done.stderr) == (2, True)
+
+
+def test_a_part_that_was_forgotten_is_not_kept_from_before(world: World, tmp_path: Path) -> None:
+    run = train(settings(world, {"name": "popularity"}), tmp_path / "popularity")
+    run.evaluate("validation")
+    kept(run.path, "--out", tmp_path / "kept")
+    forget(run.path)
+    run.evaluate()
+    assert kept(run.path, "--out", tmp_path / "kept").returncode == 0
+    assert not list((tmp_path / "kept").rglob("validation*"))
 
 
 def test_a_folder_without_results_is_refused_in_one_line(world: World, tmp_path: Path) -> None:

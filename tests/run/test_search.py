@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from l2rec.config import RunSettings, to_toml, validated
@@ -142,6 +143,27 @@ def test_a_search_that_is_killed_twice_finds_what_an_uninterrupted_one_finds(wor
     assert not list(hurt.folder.rglob("last"))
     log = [json.loads(line) for line in (hurt.folder / "trials/002/log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log if "metrics" in line] == [1, 2, 3], "it went on from its checkpoint"
+
+
+@pytest.mark.parametrize("death", ["before", "after"])
+def test_a_death_in_the_first_proposal_does_not_lose_what_the_file_says(
+    death: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = order(world, tmp_path, Budget(trials=1))
+    ask = optuna.Study.ask
+
+    def dying(self: optuna.Study, *given: Any) -> optuna.Trial:
+        if death == "after":
+            ask(self, *given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, "ask", dying)
+        with pytest.raises(InterruptedRunError):
+            search(asked)
+    [trial] = search(resumed(asked)).trials
+    assert (trial.settings["model.width"], trial.settings["model.dropout"]) == (16, 0.1)
+    assert trial.settings["training.learning_rate"] == 0.01
 
 
 def test_a_resume_takes_more_but_nothing_else_and_what_is_finished_as_it_is(world: World, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """`l2rec search --from`: the third signal is chosen beside learnt weights, which no trial trains again."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,14 @@ import pytest
 
 from l2rec.config import to_toml
 from l2rec.errors import RunError, SettingError
+from l2rec.models._checkpoint import read_tensors, write_tensors
 from l2rec.run import Options, settings_of, train
 from l2rec.run.search import Order, search
 from l2rec.run.searched import Budget
 from l2rec.serving.folder import RunFolder
+from l2rec.serving.pins import file_hash
 from tests.run.taking import COUNTED, ON_CPU, asked_for
-from tests.trained import SASREC, World
+from tests.trained import SASREC, World, pinned_again
 
 WEIGHTS = {"choices": [0.5, 2.0, 40.0]}
 
@@ -58,6 +62,36 @@ def test_a_search_goes_on_with_the_weights_that_it_began_with(world: World, lear
     asked = order(world, tmp_path, learnt, {"model.transition_weight": WEIGHTS})
     search(replace(asked, budget=Budget(trials=1)))
     resumed = replace(asked, options=replace(asked.options, resume=True))
-    with pytest.raises(RunError, match=r"--from was .*run and now is None"):
-        search(replace(resumed, options=replace(resumed.options, source=None)))
-    assert len(search(resumed).trials) == 3
+    elsewhere = shutil.copytree(learnt, tmp_path / "elsewhere")
+    for source, now in ((None, "None"), (trained_again(world, tmp_path), "[0-9a-f]{64}")):
+        with pytest.raises(RunError, match=rf"--from, by its weights' hash, was [0-9a-f]{{64}} and now is {now}"):
+            search(replace(resumed, options=replace(resumed.options, source=source)))
+    assert len(search(replace(resumed, options=replace(resumed.options, source=elsewhere))).trials) == 3
+    told = json.loads((asked.folder / "search.json").read_text())
+    assert told["source"] == file_hash(learnt / "weights.safetensors")
+
+
+def trained_again(world: World, place: Path) -> Path:
+    """The same settings to weights that are not the same, as other versions or another machine may."""
+    run = train(asked_for(world), place / "again", ON_CPU).path
+    weights = read_tensors(run / "weights.safetensors")
+    write_tensors({name: tensor * 1.01 for name, tensor in weights.items()}, run / "weights.safetensors")
+    return pinned_again(run)
+
+
+def test_what_cannot_be_taken_is_refused_before_anything_is_written(world: World, learnt: Path, tmp_path: Path) -> None:
+    space = {"model.transition_weight": WEIGHTS}
+    with pytest.raises(RunError, match="no run in this folder"):
+        search(order(world, tmp_path, tmp_path / "nowhere", space))
+    asked = replace(order(world, tmp_path, learnt, space), overrides=("model.dropout=0.3",))
+    with pytest.raises(RunError, match=r"model.dropout was 0.1 and now is 0.3. --from takes a run that differs in"):
+        search(asked)
+    assert not asked.folder.exists()
+
+
+def test_a_share_of_the_users_and_words_are_those_of_the_training(world: World, tmp_path: Path) -> None:
+    model, share = SASREC | {"words": True}, "training.share=0.5"
+    source = train(asked_for(world, model, share), tmp_path / "run", ON_CPU).path
+    asked = order(world, tmp_path, source, {"model.transition_weight": WEIGHTS})
+    found = search(replace(asked, overrides=(share, "model.words=true")))
+    assert [trial.state for trial in found.trials] == ["complete"] * 3

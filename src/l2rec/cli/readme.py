@@ -59,11 +59,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _text(runs: Sequence[Path], slices: bool, against: str | None) -> str:
     """The table that is asked for."""
-    if against is not None:
-        table = compared(runs, against=[against], labelled=True)
-        return markdown(contrasts_table(table, against))
-    table = compared(runs, labelled=True)
-    return markdown(slices_table(table)) if slices else _whole(table)
+    table = compared(runs, against=[against] if against else [], labelled=True)
+    if not against and not slices:
+        return _whole(table)
+    if table.mixed():
+        raise SettingError("readme: --slices, --against: runs of one protocol and data. Leave the others out.")
+    told = slices_table(table) if slices else contrasts_table(table, against)
+    return f"{markdown(told)}\n\n{budgets(table)}"
 
 
 def _whole(table: Comparison) -> str:

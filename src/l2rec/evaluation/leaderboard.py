@@ -74,12 +74,28 @@ def ground_name(row: Row) -> str:
 
 
 def contrasts_table(comparison: Comparison, against: str | None = None) -> Table:
-    """Returns a row a contrast, with both p values; of those with one label alone where it is named."""
-    shown = [c for c in comparison.contrasts if against in (None, c.against, c.label)]
+    """Returns a row a contrast, with both p values; where a label is named, those with it, each against it."""
+    named = [c if c.against == against else _turned(c) for c in comparison.contrasts if against in (c.against, c.label)]
+    shown = comparison.contrasts if against is None else named
     columns = ("model", "against", f"difference in {comparison.metric}", f"{round(100 * LEVEL)} % interval")
     rows = tuple((c.label, c.against, *_measures(c), c.verdict) for c in shown)
     told = "Paired by user: percentile bootstrap interval, permutation test, Holm's correction over all rows."
     return Table(told, (*columns, "p", "p (Holm)", "verdict"), rows)
+
+
+def _turned(contrast: Contrast) -> Contrast:
+    """The same two rows, the other way round."""
+    verdicts = {"better": "worse", "worse": "better"}
+    return contrast.model_copy(
+        update={
+            "label": contrast.against,
+            "against": contrast.label,
+            "difference": -contrast.difference,
+            "low": -contrast.high,
+            "high": -contrast.low,
+            "verdict": verdicts.get(contrast.verdict, contrast.verdict),
+        }
+    )
 
 
 def _measures(contrast: Contrast) -> tuple[str, str, str, str]:

@@ -134,7 +134,7 @@ def train(settings: RunSettings | str | Path, folder: str | Path, options: Optio
     """
     settings = settings if isinstance(settings, RunSettings) else settings_of(Path(settings))
     folder, options = Path(folder), options or Options()
-    settings, source = _with_source(settings, options)
+    settings, source = with_source(settings, options)
     first = facts.is_first_process()
     before = _before(folder, resolved(settings, options.device), options.resume or not first)
     if before is not None and before.manifest.finished and not _has_more_time(before, settings.training):
@@ -172,8 +172,12 @@ def _before(folder: Path, settings: RunSettings, resume: bool) -> RunFolder | No
     return before
 
 
-def _with_source(settings: RunSettings, options: Options) -> tuple[RunSettings, RunFolder | None]:
-    """The settings, and the run whose weights are taken; an arithmetic that they leave open is that run's."""
+def with_source(settings: RunSettings, options: Options) -> tuple[RunSettings, RunFolder | None]:
+    """Returns the settings, and the run whose weights are taken; an arithmetic that they leave open is that run's.
+
+    Raises:
+        RunError: there is no such run, it is not finished, or a setting differs that takes part in the training.
+    """
     if options.source is None:
         return settings, None
     source = reuse.opened(options.source)
@@ -236,7 +240,7 @@ def check(settings: RunSettings, folder: Path, options: Options | None = None) -
         L2RecError: whatever the training would stumble over before its first step.
     """
     options = options or Options()
-    settings, source = _with_source(settings, options)
+    settings, source = with_source(settings, options)
     run = plan(settings, options.device)
     manifest = facts.manifest_of(run.settings, run.model, run.prepared, run.device)
     found: dict[str, Any] = {
@@ -277,7 +281,7 @@ def train_seeds(settings: RunSettings, folder: Path, seeds: Sequence[int], optio
     """
     each = [of_seed(seed, settings, folder, options) for seed in seeds]
     for own, _, occasion in each:
-        _with_source(own, occasion)  # refused before the first is written
+        with_source(own, occasion)  # refused before the first is written
     runs = []
     for own, place, occasion in each:
         runs.append(train(own, place, occasion))

@@ -14,15 +14,18 @@ from pathlib import Path
 import torch
 
 from l2rec.config import RunSettings, flat, read_toml, validated
+from l2rec.data.share import shared
 from l2rec.errors import DataError, DivergedError, InterruptedRunError, RunError, SettingError
+from l2rec.models._checkpoint import WEIGHTS
 from l2rec.run import facts, reuse
-from l2rec.run.pipeline import Options, plan, train
+from l2rec.run.pipeline import Options, plan, train, with_source
 from l2rec.run.record import Run, validation
 from l2rec.run.search_bar import SearchBar
-from l2rec.run.searched import FINGERPRINT, TOLD, Budget, Ground, best_of, write
+from l2rec.run.searched import FINGERPRINT, SOURCE, TOLD, Budget, Ground, best_of, write
 from l2rec.run.space import SearchSettings, space_of
 from l2rec.run.study import Study, Tried, Underway, refuse_without_optuna
 from l2rec.serving.folder import writing
+from l2rec.serving.pins import file_hash
 from l2rec.training.checkpoint import Checkpoints
 from l2rec.training.course import NDCG
 from l2rec.training.runlog import LOG
@@ -116,19 +119,20 @@ def ground_of(order: Order) -> Ground:
     values = read_toml(order.config, order.overrides)
     wanted = validated(SearchSettings, values.pop("search", {}), "search")
     values.pop("tuning", None)
-    run = plan(validated(RunSettings, values, ""), order.options.device)
+    chosen, source = with_source(validated(RunSettings, values, ""), order.options)
+    run = plan(chosen, order.options.device)
     if not len(run.prepared.cases("validation")):
         raise DataError(f"{run.settings.data}: 0 validation cases, a search chooses by them. Use another split.")
     space = space_of(run.settings.model["name"], wanted)
-    source = order.options.source
     if source is not None:
         reuse.refuse_searched(space)
+        reuse.give(source, run.model, run.prepared)  # refuses other data, another backbone and weights that do not fit
     settings = flat(run.settings.model_dump(mode="json", exclude={"tuning"}))
     searched = {*space, *(f"training.{name}" for name in FREE)}
     fixed = {name: value for name, value in settings.items() if name not in searched}
     fixed |= {f'search.space."{name}"': kind.model_dump(mode="json") for name, kind in space.items()}
     fixed |= {FINGERPRINT: run.prepared.manifest.fingerprint, "pruning": order.prune}
-    fixed |= {} if source is None else {"--from": str(source.resolve())}
+    fixed |= {SOURCE: None if source is None else file_hash(source.path / WEIGHTS)}
     return Ground(values, run.settings, space, fixed)
 
 
@@ -241,5 +245,6 @@ def _value(run: Run, options: Options) -> float:
     if options.source is None and (seen := _validations(run.path)):
         return max(seen)
     prepared = run.folder.data()
-    model = run.folder.model(prepared.items, facts.device_of(options.device))
+    known = shared(prepared, run.settings.training.share, run.settings.seed).items
+    model = run.folder.model(known, facts.device_of(options.device))
     return validation(model, prepared.cases("validation"), run.settings.evaluation)[NDCG]

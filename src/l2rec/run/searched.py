@@ -15,6 +15,7 @@ from l2rec.training.course import NDCG
 
 BEST, TOLD = "best.toml", "search.json"
 FINGERPRINT = "the data's fingerprint"
+SOURCE = "--from, by its weights' hash,"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def write(folder: Path, ground: Ground, budget: Budget, tried: Sequence[Tried]) 
         "part": "validation",
         "metric": NDCG,
         "seed": ground.settings.seed,
+        "source": ground.facts[SOURCE],
         "space": {name: kind.model_dump(mode="json", exclude_none=True) for name, kind in ground.space.items()},
         "budget": asdict(budget),
         "spent": asdict(spent(tried)),

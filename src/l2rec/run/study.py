@@ -177,9 +177,9 @@ class Study:
         number = len(self.trials()) + 1
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
-        if number == 1 and own:
+        if number == 1 and own and not self._study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
             first = {name: own[name] for name, kind in self._space.items() if name in own and _has(kind, own[name])}
-            self._study.enqueue_trial(first, skip_if_exists=True)
+            self._study.enqueue_trial(first)
         trial = self._study.ask(self._distributions)
         trial.set_user_attr(_PLACE, number)
         return Underway(self._study, trial)
