@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 from starlette.testclient import TestClient
@@ -50,6 +52,30 @@ def test_every_make_target_and_path_that_is_named_exists() -> None:
         assert name in targets
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (ROOT / link).exists(), link
+
+
+def test_the_table_of_results_is_what_the_kept_ranks_give() -> None:
+    """Means and spread over seeds by hand, from the ranks beside the code; intervals are the table's own."""
+    table = README.split("<!-- results:start -->")[1].split("<!-- results:end -->")[0]
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| ")]
+    rows = {row[0]: row[1:4] for row in told[2:]}
+    kept = ROOT / "bench" / "results" / "runs" / "scientific"
+    assert set(rows) == {folder.name for folder in kept.iterdir()}
+    for folder in kept.iterdir():
+        frames = [pl.read_parquet(path) for path in sorted(folder.rglob("ranks.parquet"))]
+        recall = bare(float(np.mean([frame["recall@10"].mean() for frame in frames])))
+        gains = np.array([frame["ndcg@10"].to_numpy().mean() for frame in frames])
+        spread = f" ± {bare(float(gains.std(ddof=1)))}" if len(frames) > 1 else ""
+        assert rows[folder.name] == [str(len(frames)), recall, bare(float(gains.mean())) + spread]
+        for frame in frames:
+            place = frame.filter(pl.col("tied") == 0)["above"].to_numpy() + 1
+            gain = np.where(place <= 10, 1 / np.log2(place + 1), 0.0)
+            assert gain == pytest.approx(frame.filter(pl.col("tied") == 0)["ndcg@10"].to_numpy())
+
+
+def bare(value: float) -> str:
+    """Four decimals without the leading zero."""
+    return f"{value:.4f}"[1:]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -75,6 +76,13 @@ def test_a_run_is_labelled_by_its_folder(world: World, tmp_path: Path) -> None:
 def test_floors_and_published_rivals_are_baselines(world: World) -> None:
     for run in (Run.open(world.popularity), first(world.sasrec)):
         assert run.measured().results.origin.baseline
+
+
+@pytest.mark.parametrize(("model", "is_one"), [("unisrec", True), ("ilora", True), ("l2rec", False)])
+def test_every_model_but_l2rec_is_a_baseline_whatever_was_written(model: str, is_one: bool, world: World) -> None:
+    run = first(world.sasrec)
+    manifest = run.manifest.model_copy(update={"model": model})
+    assert replace(run, folder=replace(run.folder, manifest=manifest)).measured().results.origin.baseline is is_one
 
 
 def test_seeds_of_one_model_share_the_fingerprint_of_their_settings(world: World) -> None:

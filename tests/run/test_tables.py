@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from l2rec.config import TuningSettings
+from l2rec.config import TuningSettings, flat, read_toml, validated
 from l2rec.errors import RunError, SettingError
 from l2rec.evaluation.comparison import Comparison, Contrast, Row
 from l2rec.evaluation.leaderboard import budgets
@@ -17,6 +17,8 @@ from l2rec.run import examples
 from l2rec.run.demo import configs, demonstrate, sentence
 from l2rec.run.pipeline import resolved, settings_of
 from l2rec.run.record import ranked
+from l2rec.run.reuse import refuse_searched
+from l2rec.run.space import SearchSettings, space_of
 from l2rec.run.tables import compared, write_report
 from tests.trained import SASREC, World, first, settings, write_config
 
@@ -159,8 +161,15 @@ def test_the_settings_that_come_along_say_what_their_heads_say() -> None:
     root = Path(__file__).parents[2] / "configs"
     found = {f"{p.parent.name}/{p.stem}": resolved(settings_of(p)).tuning for p in sorted(root.glob("*/*.toml"))}
     trials = {name.removeprefix("scientific/"): t.trials for name, t in found.items() if name.startswith("scientific")}
-    assert (trials["l2rec-plain"], trials["sasrec"], trials["sasrec-transition"]) == (5 + 11, 4, 1 + 11)
-    assert (trials["l2rec"], trials["sasrec-words"]) == (5 + 11 + 4, 4 + 4)
+    assert (trials["l2rec-plain"], trials["l2rec"]) == (5 + 11, 5 + 11 + 4)
+    searched = [name for name in found if found[name].method == "search" and found[name].seconds]
+    assert {found[name].seconds for name in searched} == {900.0}, "the same for all"
+    assert len(searched) >= 9
+    beside = [
+        name for name in found if "model.transition_weight" in found[name].space and found[name].method == "search"
+    ]
+    assert {found[name].trials for name in beside} == {8}
+    assert len(beside) == len(searched), "each has its row with the counts"
     assert (trials["ease"], trials["itemknn"], trials["transition"]) == (37, 50, 140 + 10)
     assert all(found[f"{folder}/popularity"] == TuningSettings() for folder in ("beauty", "demo", "scientific"))
     heads = {
@@ -172,6 +181,23 @@ def test_the_settings_that_come_along_say_what_their_heads_say() -> None:
     for words, name in heads.items():
         assert words in (root / "scientific" / f"{name}.toml").read_text(encoding="utf-8")
         assert f"{trials[name]} trials" == words
+
+
+def test_a_row_with_the_counts_takes_the_weights_of_the_one_without() -> None:
+    """What `--from` and the search beside learnt weights refuse is looked at for each pair of files."""
+    pairs = {
+        path: re.search(r"--from runs/scientific/(\S+)", path.read_text(encoding="utf-8"))
+        for path in (Path(__file__).parents[2] / "configs" / "scientific").glob("*.toml")
+    }
+    taken = {path: path.with_name(f"{found[1]}.toml") for path, found in pairs.items() if found}
+    assert len(taken) >= 9
+    for path, source in taken.items():
+        one, two = (flat(resolved(settings_of(each)).model_dump(mode="json")) for each in (path, source))
+        unlike = {name for name in one.keys() | two.keys() if one.get(name) != two.get(name)}
+        names = {name for name in unlike if not name.startswith(("tuning.", "model.transition."))}
+        assert names == {"model.transition_weight"}, path.name
+        wanted = validated(SearchSettings, read_toml(path).get("search", {}), "search")
+        refuse_searched(space_of(resolved(settings_of(path)).model["name"], wanted))
 
 
 def test_an_example_shows_the_ids_of_items_without_titles(world: World) -> None:

@@ -69,8 +69,10 @@ def _text(runs: Sequence[Path], slices: bool, against: str | None) -> str:
 
 
 def _whole(table: Comparison) -> str:
-    """The leaderboard, the budgets, and what it says of L2Rec."""
-    parts = (markdown(leaderboard(table)), budgets(table), sentence(table, SUBJECT))
+    """The leaderboard, the budgets, and what it says of L2Rec; of the best row where none is called that."""
+    labels = [row.origin.label for row in table.rows]
+    about = SUBJECT if SUBJECT in labels else labels[0]
+    parts = (markdown(leaderboard(table)), budgets(table), sentence(table, about))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -33,8 +33,8 @@ RESULTS = "results.json"
 RANKS = "ranks.parquet"
 FILES = {"test": (RESULTS, RANKS), "validation": ("validation.json", "validation.parquet")}
 """What an evaluation keeps of each part."""
-BASELINE_ROOMS = ("floors", "ids")
-"""Rooms of models that the others are tested against."""
+_OURS = "l2rec"
+"""The model that is tested against all others of the package, floors and rivals, which are its baselines."""
 
 
 @dataclass(frozen=True)
@@ -124,25 +124,30 @@ class Run:
         except (OSError, ValueError, pl.exceptions.PolarsError):
             again = f"l2rec evaluate {self.path} --again" + (f" --part {part}" if part != "test" else "")
             raise RunError(f"{self.path / means}: its results are damaged. Run: {again}") from None
-        origin = results.origin.model_copy(update={"label": self.label, "tuning": self.settings.tuning})
+        told = {"label": self.label, "tuning": self.settings.tuning, "baseline": self._is_baseline()}
+        origin = results.origin.model_copy(update=told)
         return Measured(results.model_copy(update={"origin": origin}), frame)
 
     def _origin(self, protocol: str, data: str, part: str) -> Origin:
         deciding = {name: value for name, value in self.manifest.settings.items() if name not in ("seed", "tuning")}
-        room = models.find(self.manifest.model).model.__module__.split(".")
         return Origin(
             label=self.label,
             model=self.manifest.model,
             seed=self.manifest.seed,
             settings=sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest(),
             tuning=self.settings.tuning,
-            baseline=room[:2] == ["l2rec", "models"] and room[2] in BASELINE_ROOMS,
+            baseline=self._is_baseline(),
             data=data,
             share=self.settings.training.share,
             fingerprint=self.manifest.fingerprint,
             part=part,
             protocol=protocol,
         )
+
+    def _is_baseline(self) -> bool:
+        """Whether it is a floor or a rival of the package; a reader's own model is neither."""
+        room = models.find(self.manifest.model).model.__module__.split(".")
+        return room[:2] == ["l2rec", "models"] and self.manifest.model != _OURS
 
     @cached_property
     def recommender(self) -> Recommender:
