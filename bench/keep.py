@@ -42,16 +42,20 @@ def model_named(model: dict[str, Any]) -> dict[str, Any]:
     return model | ({"backbone": Path(place).name} if place and Path(place).is_absolute() else {})
 
 
-def keep(run: Run, out: Path) -> Path:
-    """Writes what is kept of a run below `out`, by its label and seed, and returns the folder.
+def place_of(run: Run, out: Path) -> Path:
+    """Returns where a run is kept below `out`: by its label and, where that is of several seeds, its own folder."""
+    name = run.path.resolve().name
+    return out / run.label if run.label == name else out / run.label / name
+
+
+def keep(run: Run, folder: Path) -> None:
+    """Writes what is kept of a run into a folder.
 
     Raises:
         RunError: the run was not evaluated, it lies in the very folder, or that cannot be written.
     """
     parts = [part for part, (means, _) in FILES.items() if (run.path / means).is_file()] or ["test"]
     found = {part: run.measured(part) for part in parts}
-    folder = out / run.label
-    folder = folder / run.path.name if run.path.name.startswith("seed-") else folder
     told = without_paths(run.manifest)
     settings = run.settings.model_copy(update={"data": told.data, "model": model_named(run.settings.model)})
     if folder.resolve() == run.path.resolve():
@@ -65,7 +69,6 @@ def keep(run: Run, out: Path) -> Path:
             frame.write_parquet(folder / values, compression="zstd", compression_level=22)
             write_text(folder / means, measured.results.model_dump_json(indent=2) + "\n")
         RunFolder.write(folder, settings, told)
-    return folder
 
 
 def main(arguments: list[str]) -> int:
@@ -77,10 +80,11 @@ def main(arguments: list[str]) -> int:
     try:
         done: dict[Path, Path] = {}
         for run in (run for path in given.runs for run in runs_in(path)):
-            folder = keep(run, given.out)
-            print(folder)
+            folder = place_of(run, given.out)
             if folder in done:
                 raise RunError(f"{folder}: is of {done[folder]} and of {run.path}. Keep them one below each --out.")
+            keep(run, folder)
+            print(folder)
             done[folder] = run.path
     except L2RecError as error:
         print(error, file=sys.stderr)
