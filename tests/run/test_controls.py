@@ -32,7 +32,7 @@ def little(world: World, backbone: Path, **more: Any) -> RunSettings:  # noqa: F
     return validated(RunSettings, settings(world, model).model_dump(mode="json"), "")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(world: World, backbone: Path) -> Controls:  # noqa: F811
     return controls(little(world, backbone), load(world.prepared))
 

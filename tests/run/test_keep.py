@@ -1,6 +1,9 @@
 """`bench/keep.py`: what is kept of runs compares as the runs do, and holds neither weights nor what users took."""
 
+import contextlib
+import io
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,16 +14,22 @@ import pytest
 
 from l2rec.errors import RunError
 from l2rec.run import Run, train
-from l2rec.run.record import forget
+from l2rec.run.record import FILES, forget
 from l2rec.run.tables import compared
 from tests.trained import World, first, settings
 
 PROGRAM = Path(__file__).parents[2] / "bench" / "keep.py"
 
 
+MAIN = runpy.run_path(str(PROGRAM))["main"]
+
+
 def kept(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+    """What the program says to these arguments, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = MAIN([str(argument) for argument in arguments])
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def test_what_is_kept_compares_as_the_runs_do(world: World, tmp_path: Path) -> None:
@@ -31,7 +40,10 @@ def test_what_is_kept_compares_as_the_runs_do(world: World, tmp_path: Path) -> N
     mine, theirs = compared([tmp_path / "popularity", tmp_path / "sasrec"]), compared([world.popularity, world.sasrec])
     assert mine == theirs
     files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"config.toml", "manifest.json", "ranks.parquet", "results.json"}
+    measured = {name for pair in FILES.values() for name in pair}
+    there = {path.name for run in (world.popularity, world.sasrec) for path in run.rglob("*") if path.name in measured}
+    assert files == {"config.toml", "manifest.json", *there}
+    assert there >= {"ranks.parquet", "results.json"}
     assert set(pl.read_parquet(tmp_path / "popularity" / "ranks.parquet")["target"]) == {None}
 
 
@@ -95,6 +107,7 @@ def test_a_part_that_was_forgotten_is_not_kept_from_before(world: World, tmp_pat
 
 
 def test_a_folder_without_results_is_refused_in_one_line(world: World, tmp_path: Path) -> None:
-    done = kept(world.log, "--out", tmp_path)
+    command = [sys.executable, str(PROGRAM), str(world.log), "--out", str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "no run in this folder" in done.stderr

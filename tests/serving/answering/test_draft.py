@@ -136,6 +136,7 @@ def test_what_only_the_model_knows_is_refused_or_falls_down_the_chain(store: Sql
         )
         for page in (*pages, "/service", "/runs", "/metrics", "/healthz", "/openapi.json"):
             assert client.get(page).status_code == 200, page
+        gate.opened.set()  # a server that ends waits for a model that is being loaded
 
 
 def test_a_model_without_vectors_need_not_be_alive_to_tell_what_is_alike(

@@ -57,18 +57,25 @@ def test_many_events_of_one_user_come_in_order(store: Store) -> None:
     assert all(e.item_id == str(e.number) for e in found)
 
 
+def seconds(store: Store, user: str) -> float:
+    """Seconds of one reading of a user."""
+    began = time.perf_counter()
+    store.user("a", user)
+    return time.perf_counter() - began
+
+
 def test_of_a_heavy_user_only_the_newest_events_are_read_and_soon(store: Store) -> None:
     publish(store, "a", ["u", "late"], 1, upto=2)
     for start in range(0, 20_000, 4000):
         store.append([event(str(n), "u" if n % 2 else "v", str(n)) for n in range(start + 1, start + 4001)])
-    began = time.perf_counter()
+    store.append([event(str(n), "light", str(n)) for n in range(20_001, 20_001 + NEWEST)])
+    took = {user: min(seconds(store, user) for _ in range(3)) for user in ("light", "u")}
     state = store.user("a", "u")
-    took = time.perf_counter() - began
     assert [e.number for e in state.events] == list(range(20_001 - 2 * NEWEST, 20_001, 2))
     assert all(e.item_id == str(e.number) for e in state.events)
     assert state.row is not None
     assert len(store.user("no such version", "v").events) == NEWEST
-    assert took < 0.1
+    assert took["u"] < max(0.1, 3 * took["light"]), "a busy machine is slow with as few events as are read, too"
     publish(store, "b", ["u"], 1, upto=19_990)
     assert [e.number for e in store.user("b", "u").events] == [19_991, 19_993, 19_995, 19_997, 19_999]
 
