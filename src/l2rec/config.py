@@ -33,6 +33,8 @@ class TrainingSettings(Settings):
 
     share: float = Field(default=1.0, gt=0, le=1)
     """Share of the training users that is learnt or counted from, chosen by the run's seed; the others are left out."""
+    recent: int | None = Field(default=None, ge=2)
+    """Events of a training sequence that are learnt from, the newest; all where left out. Counts are of all events."""
     turned: float = Field(default=0.0, ge=0, le=1)
     """Share of the sequences that an epoch shows from the newest event to the oldest, chosen anew for each."""
     epochs: int = Field(default=20, ge=1)

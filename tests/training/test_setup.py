@@ -1,5 +1,6 @@
 """Before the first step everything stands ready, nothing is written, and what a dead process left is put right."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -81,23 +82,32 @@ def test_a_batch_holds_the_rows_of_all_processes(tmp_path: Path, processes: int)
     assert max(len(batch) for batch in batches) == 8 * processes
 
 
+def pairs(setup: Setup, **changed: float) -> list[tuple[int, int]]:
+    """What is asked after what in the epoch that is under way, with some settings changed."""
+    found = []
+    for batch in batches_of(tiny(), tiny_histories(), SETTINGS.model_copy(update=changed), setup, seed=0):
+        assert batch.targets is not None
+        assert batch.target_mask is not None
+        at = batch.target_mask
+        found += list(zip(batch.items[at].tolist(), batch.targets[at].tolist(), strict=True))
+    return sorted(found)
+
+
 def test_the_settings_turn_sequences_round_and_anew_in_every_epoch(tmp_path: Path) -> None:
-    model, train = tiny(), tiny_histories()
-    setup = ready(tmp_path, model)
-
-    def pairs(share: float) -> list[tuple[int, int]]:
-        batches = batches_of(model, train, SETTINGS.model_copy(update={"turned": share}), setup, seed=0)
-        found = []
-        for batch in batches:
-            assert batch.targets is not None
-            assert batch.target_mask is not None
-            at = batch.target_mask
-            found += list(zip(batch.items[at].tolist(), batch.targets[at].tolist(), strict=True))
-        return sorted(found)
-
-    forth = pairs(0.0)
-    assert pairs(1.0) == sorted((later, earlier) for earlier, later in forth)
-    some = pairs(0.5)
-    assert some not in (forth, pairs(1.0))
+    setup = ready(tmp_path, tiny())
+    forth = pairs(setup)
+    assert pairs(setup, turned=1.0) == sorted((later, earlier) for earlier, later in forth)
+    some = pairs(setup, turned=0.5)
+    assert some not in (forth, pairs(setup, turned=1.0))
     setup.course.epoch = 1
-    assert pairs(0.5) != some
+    assert pairs(setup, turned=0.5) != some
+
+
+def test_the_settings_leave_out_what_is_not_recent(tmp_path: Path) -> None:
+    setup, train = ready(tmp_path, tiny()), tiny_histories()
+    newest = [train.sequence(row).tolist()[-3:] for row in range(len(train))]
+    assert max(train.lengths()) > 3
+    expected = sorted(pair for events in newest for pair in pairwise(events))
+    assert pairs(setup, recent=3) == expected
+    assert pairs(setup, recent=3, turned=1.0) == sorted((later, earlier) for earlier, later in expected)
+    assert pairs(setup, recent=1000) == pairs(setup)

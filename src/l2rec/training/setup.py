@@ -9,6 +9,7 @@ import torch
 
 from l2rec.config import TrainingSettings
 from l2rec.data.batches import TrainingBatches
+from l2rec.data.recent import recent
 from l2rec.data.turned import turned
 from l2rec.errors import RunError, SettingError
 from l2rec.models import _checkpoint
@@ -124,7 +125,7 @@ def batches_of(
         RunError: no sequence has two events.
     """
     batches = TrainingBatches(
-        histories=turned(train, settings.turned, seed, setup.course.epoch),
+        histories=turned(recent(train, settings.recent), settings.turned, seed, setup.course.epoch),
         length=model.settings.history,
         batch_size=settings.batch_size * setup.processes.size,
         token_counts=model.token_counts,

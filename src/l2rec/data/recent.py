@@ -1,0 +1,24 @@
+"""Recent events: the newest of every training sequence, so that the longest sequences do not take most of an epoch."""
+
+from dataclasses import replace
+
+import torch
+
+from l2rec.types import Histories
+
+
+def recent(histories: Histories, count: int | None) -> Histories:
+    """Returns the sequences with their newest events alone; None, or a count that no sequence exceeds, changes nothing.
+
+    Args:
+        histories: The training part.
+        count: Events of a sequence, at most.
+    """
+    lengths = histories.lengths()
+    if count is None or not len(lengths) or int(lengths.max()) <= count:
+        return histories
+    kept = lengths.clamp(max=count)
+    first = (histories.offsets[1:] - kept).repeat_interleave(lengths)
+    here = torch.arange(len(histories.items)) >= first
+    offsets = torch.cat([histories.offsets[:1], kept.cumsum(0).to(histories.offsets.dtype)])
+    return replace(histories, items=histories.items[here], times=histories.times[here], offsets=offsets)
