@@ -24,6 +24,7 @@ from tests import worlds
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -54,12 +55,20 @@ def test_every_make_target_and_path_that_is_named_exists() -> None:
         assert (ROOT / link).exists(), link
 
 
-def test_the_table_of_results_is_what_the_kept_ranks_give() -> None:
+@pytest.mark.parametrize(
+    ("page", "mark", "runs"),
+    [
+        (README, "results", "scientific"),
+        (README, "beauty", "beauty"),
+        (RESULTS, "share-10", "scientific-share-10"),
+    ],
+)
+def test_a_table_of_results_is_what_the_kept_ranks_give(page: str, mark: str, runs: str) -> None:
     """Means and spread over seeds by hand, from the ranks beside the code; intervals are the table's own."""
-    table = README.split("<!-- results:start -->")[1].split("<!-- results:end -->")[0]
+    table = page.split(f"<!-- {mark}:start -->")[1].split(f"<!-- {mark}:end -->")[0]
     told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| ")]
     rows = {row[0]: row[1:4] for row in told[2:]}
-    kept = ROOT / "bench" / "results" / "runs" / "scientific"
+    kept = ROOT / "bench" / "results" / "runs" / runs
     assert set(rows) == {folder.name for folder in kept.iterdir()}
     for folder in kept.iterdir():
         frames = [pl.read_parquet(path) for path in sorted(folder.rglob("ranks.parquet"))]
