@@ -65,7 +65,7 @@ def test_every_make_target_and_path_that_is_named_exists() -> None:
 )
 def test_a_table_of_results_is_what_the_kept_ranks_give(page: str, mark: str, runs: str) -> None:
     """Means and spread over seeds by hand, from the ranks beside the code; intervals are the table's own."""
-    table = page.split(f"<!-- {mark}:start -->")[1].split(f"<!-- {mark}:end -->")[0]
+    table = page.split(f"<!-- {mark}:start -->")[1].split(f"<!-- {mark}:end -->", maxsplit=1)[0]
     told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| ")]
     rows = {row[0]: row[1:4] for row in told[2:]}
     kept = ROOT / "bench" / "results" / "runs" / runs
