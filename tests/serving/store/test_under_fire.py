@@ -53,7 +53,8 @@ def test_every_acknowledged_event_outlives_a_killed_writer(store: Store, url: st
         for _ in range(until):
             acknowledged.add(int(process.stdout.readline()))
         process.kill()
-        rest, _ = process.communicate(timeout=60)
+        with process:  # `communicate` with a timeout would forget the lines that `readline` has buffered
+            rest = process.stdout.read()
         acknowledged |= {int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n")}
         stored = Counter(int(e.time) for e in whole(store))
         assert set(stored.values()) == {5}, "half a batch"
