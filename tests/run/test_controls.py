@@ -65,6 +65,37 @@ def test_what_the_full_model_lacks_already_is_no_row(world: World, backbone: Pat
     assert 'needs both views. Set views = "both"' in joined.left_out["view-semantic"]
 
 
+def test_a_model_of_one_view_has_no_row_that_asks_for_two(world: World, backbone: Path) -> None:  # noqa: F811
+    prepared = load(world.prepared)
+    found = controls(little(world, backbone, views="behavioural"), prepared)
+    asked = {name for name in ROWS if name.startswith(("view-", "fusion-", "integration-"))} | {"no-bpc"}
+    assert asked <= set(found.left_out)
+    assert all(found.left_out[name] == "the full model reads one view." for name in asked)
+    assert {row.settings.model["views"] for row in found.rows} == {"behavioural"}
+    alone = controls(little(world, backbone, views="behavioural", semantic=0), prepared)
+    assert found.rows[0].trainable == alone.rows[0].trainable, "experts of a view that is not read"
+    for name in ("full", "plain-lora"):
+        row = next(row for row in alone.rows if row.part.name == name)
+        model = plan(row.settings).model
+        assert isinstance(model, Model)
+        steps(model)
+        assert row.trainable == sum(p.numel() for p in model.parameters() if p.grad is not None), name
+
+
+def test_a_row_of_a_share_has_the_words_of_that_share(world: World, backbone: Path) -> None:  # noqa: F811
+    whole = little(world, backbone)
+    part = validated(RunSettings, {**whole.model_dump(mode="json"), "training": {"share": 0.001}}, "")
+    sizes = {}
+    for own in (whole, part):
+        found = controls(own, load(world.prepared))
+        model = plan(found.rows[0].settings).model
+        assert isinstance(model, Model)
+        steps(model)
+        sizes[own.training.share] = found.rows[0].trainable
+        assert found.rows[0].trainable == sum(p.numel() for p in model.parameters() if p.grad is not None)
+    assert sizes[0.001] < sizes[1.0]
+
+
 def test_another_model_has_the_controls_that_it_has_the_settings_for(world: World) -> None:
     rows = controls(settings(world, SASREC | {"transition_weight": 1.0}), load(world.prepared)).rows
     assert [row.part.name for row in rows] == ["full", "share-10", "share-30", "no-third-signal"]

@@ -28,11 +28,8 @@ def full_softmax(
     """
     if not len(queries):
         return (queries.sum() + items.sum()) * 0.0
-    hit = (queries * items[targets]).sum(-1).float().mean()
-    loss = mean_log_partition(queries, items) - (1 - smoothing) * hit
-    if smoothing:
-        loss = loss - smoothing * (queries.float().mean(0) * items.float().mean(0)).sum()
-    return loss
+    value: Tensor = _FullSoftmax.apply(queries, items, targets, smoothing)  # type: ignore[no-untyped-call]
+    return value
 
 
 def mean_log_partition(queries: Float[Tensor, "P D"], items: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
@@ -128,11 +125,8 @@ class _MeanLogPartition(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, queries: Tensor, items: Tensor) -> Tensor:
         """See `mean_log_partition`."""
-        kind = queries.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else items.dtype
-        rows = max(1, _LOGITS_AT_ONCE.get(kind, 1 << 24) // len(items))
-        with torch.autocast(kind, enabled=False):
-            total, d_queries, d_items = _slices(queries.to(dtype), items.to(dtype), rows)
+        d_items = torch.zeros(items.shape, dtype=_wide(items), device=items.device)
+        total, d_queries = _slices(queries, items, d_items)
         ctx.save_for_backward(d_queries.to(queries.dtype), d_items.to(items.dtype))
         return total
 
@@ -143,20 +137,52 @@ class _MeanLogPartition(torch.autograd.Function):
         return d_queries * gradient, d_items * gradient
 
 
+class _FullSoftmax(torch.autograd.Function):
+    """The same with the target and the smoothing, whose part of all items' gradient is what its sum begins with."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, queries: Tensor, items: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        """See `full_softmax`."""
+        asked, wanted = queries.to(_wide(queries)), items[targets].to(_wide(items))
+        hit, spread = (1 - smoothing) / len(queries), smoothing / len(queries)
+        mean_query, mean_item = asked.mean(0), items.mean(0, dtype=_wide(items))
+        d_items = (mean_query * (-smoothing / len(items))).expand(items.shape).contiguous()
+        d_items.index_put_((targets,), asked * -hit, accumulate=True)
+        total, d_queries = _slices(queries, items, d_items)
+        d_queries -= hit * wanted + spread * mean_item
+        ctx.save_for_backward(d_queries.to(queries.dtype), d_items.to(items.dtype))
+        return total - hit * (asked * wanted).sum() - smoothing * (mean_query * mean_item).sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """Scales what the forward pass found."""
+        d_queries, d_items = ctx.saved_tensors
+        return d_queries * gradient, d_items * gradient, None, None
+
+
+def _wide(values: Tensor) -> torch.dtype:
+    """Single precision at least."""
+    return torch.promote_types(values.dtype, torch.float32)
+
+
 def _slices(
-    queries: Float[Tensor, "P D"], items: Float[Tensor, "N D"], rows: int
-) -> tuple[Float[Tensor, ""], Float[Tensor, "P D"], Float[Tensor, "N D"]]:
-    """The mean log partition and its gradient to queries and items; sums and gradients in single precision at least."""
-    wide = torch.promote_types(queries.dtype, torch.float32)
-    total = torch.zeros((), dtype=wide, device=queries.device)
-    d_items = torch.zeros(items.shape, dtype=wide, device=items.device)
-    d_queries = []
-    for part in torch.split(queries, rows):
-        logits = part @ items.T
-        peaks = logits.amax(1, keepdim=True)
-        masses = logits.sub_(peaks).exp_()
-        sums = masses.sum(1, keepdim=True, dtype=wide)
-        total += (sums.log() + peaks).sum()
-        d_queries.append((masses @ items) / (sums * len(queries)))
-        d_items += masses.T @ (part / (sums * len(queries))).to(part.dtype)
-    return total / len(queries), torch.cat(d_queries), d_items
+    queries: Float[Tensor, "P D"], items: Float[Tensor, "N D"], d_items: Float[Tensor, "N D"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, "P D"]]:
+    """The mean log partition and its gradient to the queries; that to the items is added to `d_items`.
+
+    Products are in the precision of autocast where that is on, sums in that of `d_items`.
+    """
+    kind, wide = queries.device.type, d_items.dtype
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else items.dtype
+    rows = max(1, _LOGITS_AT_ONCE.get(kind, 1 << 24) // len(items))
+    total, d_queries, narrow = torch.zeros((), dtype=wide, device=queries.device), [], items.to(dtype)
+    with torch.autocast(kind, enabled=False):
+        for part in torch.split(queries.to(dtype), rows):
+            logits = part @ narrow.T
+            peaks = logits.amax(1, keepdim=True)
+            masses = logits.sub_(peaks).exp_()
+            sums = masses.sum(1, keepdim=True, dtype=wide)
+            total += (sums.log() + peaks).sum()
+            d_queries.append((masses @ narrow) / (sums * len(queries)))
+            d_items += masses.T @ (part / (sums * len(queries))).to(dtype)
+    return total / len(queries), torch.cat(d_queries)

@@ -145,6 +145,18 @@ class Network(nn.Module):
             found.append(hidden[:, rows.layout.slices[1]])
         return found
 
+    def said(
+        self, rows: views.Rows, at: Bool[Tensor, "B L"], past: "Cache | None" = None
+    ) -> list[Float[Tensor, "P D"]]:
+        """Returns h'_v of the views that are on, what the backbone says alone; see `views`."""
+        return self.project([hidden[at] for hidden in self.read(rows, past)])
+
+    def completed(
+        self, said: list[Float[Tensor, "P D"]], rows: views.Rows, state: Float[Tensor, "B L D"], at: Bool[Tensor, "B L"]
+    ) -> list[Float[Tensor, "P D"]]:
+        """Returns what `said` returned with what comes past the backbone, which is the same for every view."""
+        return said if rows.items is None else self.shortened(said, rows.items[at], state[at])
+
     def views(
         self,
         rows: views.Rows,
@@ -160,10 +172,7 @@ class Network(nn.Module):
             at: After which items.
             past: See `read`.
         """
-        projected = self.project([hidden[at] for hidden in self.read(rows, past)])
-        if rows.items is None:
-            return projected
-        return self.shortened(projected, rows.items[at], state[at])
+        return self.completed(self.said(rows, at, past), rows, state, at)
 
     def shortened(
         self, projected: list[Float[Tensor, "P D"]], items: Float[Tensor, "P D"], state: Float[Tensor, "P D"]
@@ -192,8 +201,9 @@ class Network(nn.Module):
         return [a * projected[0], (1 - a) * projected[1]]
 
     def temperature(self) -> Float[Tensor, ""]:
-        """Returns the learnt temperature, kept above .01."""
-        return self.log_temperature.exp().clamp(min=0.01)
+        """Returns the learnt temperature, .01 at least; below that its gradient still passes, so that it can rise."""
+        learnt = self.log_temperature.exp()
+        return learnt + (learnt.clamp(min=0.01) - learnt).detach()
 
     def adapted_pool(self, tokens: prompts.Tokens, items: Int[Tensor, " N"] | None = None) -> Float[Tensor, "N D"]:
         """Returns texts as the adapted backbone pools them; the item itself is the user state.

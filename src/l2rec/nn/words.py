@@ -4,10 +4,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from l2rec.nn.room import Room
@@ -99,9 +101,8 @@ class WordBag(nn.Module):
         if not weights.is_cpu:
             return functional.embedding_bag(words, table, mode="sum", per_sample_weights=weights)
         there = weights != 0  # a row is mostly padding; without it a CPU takes a quarter of the time
-        ends = there.sum(1).cumsum(0)
-        starts = functional.pad(ends, (1, 0))[:-1]
-        return functional.embedding_bag(words[there], table, starts, mode="sum", per_sample_weights=weights[there])
+        summed: Tensor = _Bags.apply(table, words[there], weights[there], there.sum(1))  # type: ignore[no-untyped-call]
+        return summed
 
     def _rows(self, described: Sequence[Sequence[str]]) -> tuple[Int[Tensor, "P W"], Float[Tensor, "P W"]]:
         """The word numbers of each item, and their weights; 0 of weight 0 beyond an item's last."""
@@ -113,3 +114,31 @@ class WordBag(nn.Module):
             words[row, : len(rarest)] = torch.tensor(rarest, dtype=torch.long)
             weights[row, : len(rarest)] = torch.tensor([self._idf[number] for number in rarest])
         return words, functional.normalize(weights, dim=1)
+
+
+class _Bags(torch.autograd.Function):
+    """Weighted sums of rows of a table, whose gradient is such sums again: of bags, for every row of the table.
+
+    PyTorch's own gradient of them goes through the pairs one by one, and takes a CPU four times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, table: Tensor, words: Tensor, weights: Tensor, sizes: Tensor) -> Tensor:
+        """Returns a sum a bag, of `sizes` pairs of word and weight each."""
+        ctx.save_for_backward(words, weights, sizes, table.new_empty(len(table), 0))
+        return _summed(table, words, weights, sizes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        """Returns the gradient to the table."""
+        words, weights, sizes, rows = ctx.saved_tensors
+        order = words.argsort(stable=True)
+        bags = torch.repeat_interleave(sizes)[order]
+        return _summed(gradient, bags, weights[order], words.bincount(minlength=len(rows))), None, None, None
+
+
+def _summed(
+    table: Float[Tensor, "V D"], rows: Int[Tensor, " E"], weights: Float[Tensor, " E"], sizes: Int[Tensor, " P"]
+) -> Float[Tensor, "P D"]:
+    starts = functional.pad(sizes.cumsum(0), (1, 0))[:-1]
+    return functional.embedding_bag(rows, table, starts, mode="sum", per_sample_weights=weights)

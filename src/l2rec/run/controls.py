@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from l2rec.config import RunSettings, overridden, validated
 from l2rec.data.prepared import Prepared
+from l2rec.data.share import shared
 from l2rec.errors import SettingError
 from l2rec.models import find
 from l2rec.models.llm._settings import Config
@@ -24,6 +25,12 @@ _LONE = {
 }
 """Rows that have as many trainable parameters as the full model, up to a rank: what it is put against, where behaviour
 meets text, and the pools that have experts."""
+
+_OF_TWO_VIEWS = {
+    *("view-semantic", "view-behavioural", "fusion-mean", "fusion-gate-less", "no-bpc"),
+    *("integration-input", "integration-output"),
+}
+"""Rows that ask something of two views: with one they would be the full model again, or put a view in."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,11 @@ def controls(settings: RunSettings, prepared: Prepared, device: str | None = Non
     full = resolved(settings, device)
     rows = [Control(Part(FULL, "everything"), full, _size(full, prepared))]
     left_out: dict[str, str] = {}
+    one_view = _is_subject(full) and _config(full).views != "both"
     for part in _parts(full, prepared):
+        if one_view and part.name in _OF_TWO_VIEWS:
+            left_out[part.name] = "the full model reads one view."
+            continue
         try:
             own = resolved(validated(RunSettings, overridden(full.model_dump(mode="json"), part.overrides), ""))
         except SettingError as error:
@@ -102,9 +113,13 @@ def _is_subject(settings: RunSettings) -> bool:
 
 def _size(settings: RunSettings, prepared: Prepared) -> int:
     if _is_subject(settings):
-        items, attributes = prepared.items, prepared.train.attributes.shape[1]
+        items, attributes = _trained_on(settings, prepared).items, prepared.train.attributes.shape[1]
         return trainable(_config(settings), len(items), attributes, shared_words(bags_of(items), items.counts > 0))
     return sum(p.numel() for p in plan(settings).model.parameters() if p.requires_grad)
+
+
+def _trained_on(settings: RunSettings, prepared: Prepared) -> Prepared:
+    return shared(prepared, settings.training.share, settings.seed)
 
 
 def _config(settings: RunSettings) -> Config:
@@ -139,11 +154,11 @@ def _fixed(config: Config) -> Iterator[Part]:
     for signal in _SIGNALS:
         left = ", ".join(f'"{other}"' for other in config.signals if other != signal)
         yield Part(f"no-{signal}-signal", f"what the routers read: {signal}", (f"model.signals=[{left}]",))
-    static = "model.signals=[]"
-    yield Part("static-gates", "a personal router", (static,))
+    static = ("model.signals=[]", "model.balance_weight=0.0")
+    yield Part("static-gates", "a personal router", static)
     every = max(config.semantic, config.behavioural, 1)
     words = "a personal router, against static gates with every expert on"
-    yield Part("static-gates-all-on", words, (static, f"model.top={every}"))
+    yield Part("static-gates-all-on", words, (*static, f"model.top={every}"))
     yield Part("no-words", "a vector for every word and attribute of an item", ("model.words=false",))
     yield Part("no-shortcut", "item vectors that go past the backbone", ("model.shortcut=false",))
     yield Part("no-bpc", "the loss that ties the views (BPC)", ("model.bpc_weight=0.0",))
@@ -152,14 +167,14 @@ def _fixed(config: Config) -> Iterator[Part]:
 
 def _of_equal_size(full: RunSettings, prepared: Prepared) -> Iterator[Part]:
     shape = (len(prepared.items), prepared.train.attributes.shape[1])
-    size = trainable(_config(full), *shape)
+    config = _config(full)
+    size = trainable(config, *shape)
     for name, (words, integration, pools) in _LONE.items():
         own = dict(zip(("shared", "semantic", "behavioural"), pools, strict=True))
-        changes = {"views": "both", "integration": integration, **own}
-        experts, rank = lone(_config(full).model_copy(update=changes), size, *shape)
+        changes = {"integration": integration, **own}
+        experts, rank = lone(config.model_copy(update=changes), size, *shape)
         counts = [f"model.{pool}={experts * count}" for pool, count in own.items()]
-        where = ('model.views="both"', f'model.integration="{integration}"')
-        yield Part(name, words, (*where, *counts, f"model.rank={rank}"))
+        yield Part(name, words, (f'model.integration="{integration}"', *counts, f"model.rank={rank}"))
 
 
 def _sizes(config: Config) -> Iterator[Part]:

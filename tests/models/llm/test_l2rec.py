@@ -16,7 +16,7 @@ from l2rec.nn import bank
 from l2rec.nn.backbone import MINILM
 from l2rec.types import Batch
 from tests import worlds
-from tests.models.llm.little import made, scores, steps
+from tests.models.llm.little import SEQUENCES, made, scores, steps
 from tests.nn.test_fusion import slow_bpc
 
 COLD = 29
@@ -74,8 +74,8 @@ def bpc_of(model: Model, batch: Batch, owners: list[list[int]]) -> tuple[float, 
     """The model's BPC loss, and the slow one in which the cell of row r and column c belongs to `owners[r][c]`."""
     assert batch.target_mask is not None
     at = batch.target_mask
-    rows, state = model.eval().network.rows(batch, model.tokens)
-    semantic, behavioural = model.network.views(rows, state, at)
+    rows, _ = model.eval().network.rows(batch, model.tokens)
+    semantic, behavioural = model.network.said(rows, at)
     asked = [owners[r][c] for r, c in at.nonzero().tolist()]
     slow = slow_bpc(semantic, behavioural, asked, model.config.bpc_temperature)
     return model.loss(batch).parts["bpc"], model.config.bpc_weight * slow
@@ -101,6 +101,16 @@ def test_two_windows_of_one_user_are_no_rivals_in_the_contrastive_loss(backbone:
     blind, as_rivals = bpc_of(model, replace(batch, users=None), [[r] * 4 for r in range(len(batch))])
     assert blind == pytest.approx(as_rivals, rel=1e-4)
     assert blind > found + 0.01
+
+
+def test_what_comes_past_the_backbone_does_not_tie_the_views(backbone: Path) -> None:
+    model = made(backbone, bpc_weight=1.0).eval()
+    batch = worlds.training_batch_of(SEQUENCES)
+    apart = model.loss(batch).parts["bpc"]
+    assert model.network.shortcut is not None
+    with torch.no_grad():
+        model.network.shortcut.map.weight *= 10
+    assert model.loss(batch).parts["bpc"] == pytest.approx(apart, rel=1e-6)
 
 
 def test_where_every_history_is_one_window_the_users_change_no_bit(backbone: Path) -> None:

@@ -20,11 +20,19 @@ UNREACHED = {"static user": {"signals": (), "fusion": "mean"}}
 @pytest.mark.parametrize("attributes", [0, 2])
 @pytest.mark.parametrize("switch", [*SWITCHES, *UNREACHED])
 def test_the_size_is_what_the_gradient_reaches(switch: str, attributes: int, backbone: Path) -> None:
-    model = made(backbone, attributes=attributes, **(SWITCHES | UNREACHED)[switch])
+    view = SWITCHES.get(switch, {}).get("views", "both")
+    unread = {"semantic": {"behavioural": 0}, "behavioural": {"semantic": 0}}.get(view, {})
+    model = made(backbone, attributes=attributes, **(SWITCHES | UNREACHED)[switch], **unread)
     model.train().loss(worlds.training_batch_of(SEQUENCES, attributes=attributes)).total.backward()
     reached = sum(p.numel() for p in model.parameters() if p.grad is not None)
     items = worlds.tiny_items(ITEMS)
     assert trainable(model.config, ITEMS, attributes, shared_words(bags_of(items), items.counts > 0)) == reached
+
+
+def test_experts_of_a_view_that_is_not_read_do_not_count() -> None:
+    for view, other in (("semantic", "behavioural"), ("behavioural", "semantic")):
+        without = Config(views=view, **{other: 0})
+        assert trainable(Config(views=view), 50, 0) == trainable(without, 50, 0) < trainable(Config(), 50, 0)
 
 
 @pytest.mark.parametrize(

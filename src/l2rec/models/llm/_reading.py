@@ -20,6 +20,7 @@ from l2rec.nn.heads import last_events
 from l2rec.nn.losses import full_softmax, sampled_softmax
 from l2rec.nn.network import Network, Plan
 from l2rec.nn.room import Room
+from l2rec.nn.unit import unit
 from l2rec.nn.words import WordBag, bags_of, words_of
 from l2rec.types import Batch, Items
 
@@ -45,7 +46,7 @@ class ReadingSettings(FrozenSettings):
     """Sampled negatives of the softmax; 0 ranks the whole catalogue."""
     smoothing: float = Field(default=0.2, ge=0, lt=1)
     """Label smoothing of the softmax over the whole catalogue."""
-    temperature: float = Field(default=0.07, gt=0)
+    temperature: float = Field(default=0.07, ge=0.01)
     """Starting temperature of the cosine between user and item; learnt."""
 
     @abstractmethod
@@ -103,11 +104,11 @@ class Reading(Retriever, TextReader, Growing):
 
     def item_vectors(self) -> Float[Tensor, "N D"]:
         """See the base class; every vector has length one."""
-        return functional.normalize(self.network.tower(), dim=-1)
+        return unit(self.network.tower())
 
     def some_vectors(self, numbers: Int[Tensor, " P"]) -> Float[Tensor, "P D"]:
         """See the base class."""
-        return functional.normalize(self.network.tower(numbers.to(self.counts.device)), dim=-1)
+        return unit(self.network.tower(numbers.to(self.counts.device)))
 
     @torch.no_grad()
     def put_items(self, numbers: Sequence[int], items: Items) -> None:
@@ -164,7 +165,7 @@ class Reading(Retriever, TextReader, Growing):
         """
         if not self.can_read:
             return self.text_vectors(texts)
-        return functional.normalize(self._untrained(texts), dim=-1)
+        return unit(self._untrained(texts))
 
     @torch.no_grad()
     def _untrained(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
@@ -197,8 +198,7 @@ class Reading(Retriever, TextReader, Growing):
 
     def scaled(self, vectors: Float[Tensor, "P D"]) -> Float[Tensor, "P D"]:
         """Returns the vectors at the length of one over the temperature."""
-        scaled: Tensor = functional.normalize(vectors, dim=-1) / self.network.temperature()
-        return scaled
+        return unit(vectors) / self.network.temperature()
 
     def retrieval(
         self, vectors: Float[Tensor, "P D"], items: Float[Tensor, "N D"], targets: Int[Tensor, " P"]

@@ -1,13 +1,14 @@
 """How many numbers of an L2Rec its training can move, told from its shape alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from l2rec.models.llm._settings import Config
 from l2rec.nn import backbone as backbones
-from l2rec.nn.network import Network
+from l2rec.nn.network import Network, Plan
 
 
 def trainable(config: Config, items: int, attributes: int, words: int = 0) -> int:
@@ -28,7 +29,7 @@ def trainable(config: Config, items: int, attributes: int, words: int = 0) -> in
     with torch.device("meta"):
         frozen = backbones.load(config.backbone, pretrained=False)
         text = torch.empty(items, frozen.width)
-        network = Network(config.plan(), frozen, text, torch.empty(items, dtype=torch.bool), attributes)
+        network = Network(_read(config.plan()), frozen, text, torch.empty(items, dtype=torch.bool), attributes)
     idle = {id(p) for module in _idle(network) for p in module.parameters()}
     reached = sum(p.numel() for p in network.parameters() if p.requires_grad and id(p) not in idle)
     return reached + (words * frozen.width if config.words else 0)
@@ -47,6 +48,12 @@ def lone(config: Config, size: int, items: int, attributes: int) -> tuple[int, i
     ranks = max(1, round((size - one) / (two - one)) + 1)
     experts = -(-ranks // int(Config.model_json_schema()["properties"]["rank"]["maximum"]))
     return experts, round(ranks / experts)
+
+
+def _read(plan: Plan) -> Plan:
+    """The plan without the experts of a view that is not read; they stand in one matrix with the others."""
+    unread = {"semantic": "behavioural", "behavioural": "semantic"}.get(plan.views)
+    return plan if unread is None else replace(plan, pools=replace(plan.pools, **{unread: 0}))
 
 
 def _idle(network: Network) -> Iterator[nn.Module]:

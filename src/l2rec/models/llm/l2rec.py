@@ -57,14 +57,15 @@ class Model(Reading, Resuming, Explaining):
         tokens = self.tokens.to(batch.items.device)
         rows, state = self.network.rows(batch, tokens)
         at = batch.target_mask
-        projected = self.network.views(rows, state, at)
+        said = self.network.said(rows, at)
+        projected = self.network.completed(said, rows, state, at)
         targets, owners = batch.targets[at], _owners(batch).unsqueeze(1).expand_as(at)[at]
         items = self.item_vectors()
         parts = {"balance": self.config.balance_weight * self._balance(rows)}
         if self.config.integration != "output":
             parts["retrieval"] = self.retrieval(self.network.fuse(projected, state[at]), items, targets)
         if len(projected) == 2:
-            parts |= self._view_losses(projected, items, targets, owners)
+            parts |= self._view_losses(projected, items, targets) | self._tied(said, owners)
         if int(self.steps) % 10 == 1:
             self.readings = routing_readings(self.network.reader.choices, rows)
             if len(projected) == 2:
@@ -126,16 +127,19 @@ class Model(Reading, Resuming, Explaining):
         projected: list[Tensor],
         items: Float[Tensor, "N D"],
         targets: Int[Tensor, " P"],
-        owners: Int[Tensor, " P"],
     ) -> dict[str, Tensor]:
-        config, parts = self.config, {}
-        weight = 1.0 if config.integration == "output" else config.view_weight
-        if weight:
-            own = [self.retrieval(vectors, items, targets) for vectors in projected]
-            parts["view_retrieval"] = weight * torch.stack(own).mean()
-        if config.bpc_weight:
-            parts["bpc"] = config.bpc_weight * bpc_loss(projected[0], projected[1], owners, config.bpc_temperature)
-        return parts
+        weight = 1.0 if self.config.integration == "output" else self.config.view_weight
+        if not weight:
+            return {}
+        own = [self.retrieval(vectors, items, targets) for vectors in projected]
+        return {"view_retrieval": weight * torch.stack(own).mean()}
+
+    def _tied(self, said: list[Float[Tensor, "P D"]], owners: Int[Tensor, " P"]) -> dict[str, Tensor]:
+        """BPC of what the backbone says; what comes past it is the same in both views and would meet the loss alone."""
+        config = self.config
+        if not config.bpc_weight:
+            return {}
+        return {"bpc": config.bpc_weight * bpc_loss(said[0], said[1], owners, config.bpc_temperature)}
 
     def _balance(self, rows: views.Rows) -> Float[Tensor, ""]:
         terms = [

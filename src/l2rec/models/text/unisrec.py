@@ -18,6 +18,7 @@ from l2rec.nn import backbone as backbones
 from l2rec.nn.losses import full_softmax, matched_softmax
 from l2rec.nn.room import Room
 from l2rec.nn.transformer import Dropout, Transformer
+from l2rec.nn.unit import unit
 from l2rec.nn.whitening import Whitening
 from l2rec.types import Batch, Items, Loss
 
@@ -140,7 +141,7 @@ class Model(Retriever, TextReader, Growing):
         else:
             vectors = self._vectors()
             queries = self._scaled(self._read(vectors[batch.items], batch.mask)[asked])
-            items, smoothing = functional.normalize(vectors, dim=-1), self.config.smoothing
+            items, smoothing = unit(vectors), self.config.smoothing
             parts = {"retrieval": full_softmax(queries, items, batch.targets[asked], smoothing=smoothing)}
         total = torch.stack(list(parts.values())).sum()
         return Loss(total, {name: float(part.detach()) for name, part in parts.items()}, int(asked.sum()))
@@ -152,11 +153,11 @@ class Model(Retriever, TextReader, Growing):
 
     def item_vectors(self) -> Float[Tensor, "N D"]:
         """See the base class."""
-        return functional.normalize(self._vectors(), dim=-1)
+        return unit(self._vectors())
 
     def some_vectors(self, numbers: Int[Tensor, " P"]) -> Float[Tensor, "P D"]:
         """See the base class."""
-        return functional.normalize(self._vectors(numbers.to(self.trained.device)), dim=-1)
+        return unit(self._vectors(numbers.to(self.trained.device)))
 
     @torch.no_grad()
     def put_items(self, numbers: Sequence[int], items: Items) -> None:
