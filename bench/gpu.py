@@ -65,14 +65,17 @@ def header(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def write(name: str, found: dict[str, Any]) -> None:
-    """Writes a result; those of another part stay where they come from the same device at the same size."""
+    """Writes a result; those of another part or table stay where they come from the same device at the same size."""
     path = RESULTS / f"{name}.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if before and not before["small"] and found["small"]:
         print(f"{path.name}: keeps what a card gave at full size; these figures are not written")
         return
     same = all(before.get(key) == found[key] for key in ("small", "device", "torch"))
-    text = json.dumps((before if same else {}) | found, indent=1)
+    whole = before | found if same else found
+    if same and "tables" in before.keys() & found.keys():
+        whole["tables"] = before["tables"] | found["tables"]
+    text = json.dumps(whole, indent=1)
     RESULTS.mkdir(exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8")
     print(f"written: bench/results/{path.name}")

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats.qmc import Halton
 
 from l2rec.errors import MissingExtraError
 from l2rec.models import Choices, Range, Space
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     import optuna
 
 DATABASE = "study.db"
-RANDOM_TRIALS = 6
-"""First trials, which take the file's own values or are drawn at random; the sampler needs some to learn from."""
+SPREAD_TRIALS = 6
+"""First trials, which take the file's own values or are spread over the space; the sampler needs some to learn from."""
 _PLACE, _SECONDS, _WHY = "place", "seconds", "why"
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
@@ -176,13 +177,46 @@ class Study:
             self._study.tell(left.number, state=optuna.trial.TrialState.FAIL)
         number = len(self.trials()) + 1
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
-        if number == 1 and own and not self._study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
-            first = {name: own[name] for name, kind in self._space.items() if name in own and _has(kind, own[name])}
-            self._study.enqueue_trial(first)
+        self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=SPREAD_TRIALS, seed=seed)
+        if number <= SPREAD_TRIALS and not self._study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
+            self._study.enqueue_trial(spread(self._space, self._seed, number) | self._fitting(own, number))
         trial = self._study.ask(self._distributions)
         trial.set_user_attr(_PLACE, number)
         return Underway(self._study, trial)
+
+    def _fitting(self, own: Mapping[str, Any] | None, number: int) -> dict[str, Any]:
+        """The values that the first trial takes."""
+        given = own if own and number == 1 else {}
+        return {name: given[name] for name, kind in self._space.items() if name in given and _has(kind, given[name])}
+
+
+def spread(space: Space, seed: int, number: int) -> dict[str, bool | int | float | str]:
+    """Returns a first trial: a point of a scrambled Halton sequence, which leaves no part of a range out.
+
+    Independent draws may all fall together: of five, in a range of four octaves, they once did within half of one.
+
+    Args:
+        space: What is tried.
+        seed: Of the sequence.
+        number: Of the trial, from 1.
+    """
+    points = Halton(len(space), scramble=True, rng=seed).random(number)[-1]
+    return {name: _at(kind, float(point)) for (name, kind), point in zip(sorted(space.items()), points, strict=True)}
+
+
+def _at(kind: Choices | Range, point: float) -> bool | int | float | str:
+    """The value at a point of [0, 1)."""
+    if isinstance(kind, Choices):
+        return kind.choices[int(point * len(kind.choices))]
+    whole = isinstance(kind.low, int) and isinstance(kind.high, int)
+    step = kind.step or (1 if whole else None)
+    if kind.log:
+        value: float = kind.low * (kind.high / kind.low) ** point
+        return round(value) if whole else value
+    if step is None:
+        return kind.low + (kind.high - kind.low) * point
+    places = int((kind.high - kind.low) / step + 1e-9) + 1
+    return kind.low + step * int(point * places)
 
 
 def refuse_without_optuna() -> None:

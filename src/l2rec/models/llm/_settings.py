@@ -41,7 +41,7 @@ class Config(ReadingSettings):
     item_side: Literal["frozen", "adapted"] = "frozen"
     """Whether item texts are pooled by the frozen backbone or by the adapted one."""
     refresh_every: int = Field(default=200, ge=1)
-    """Steps between two refreshes of the item texts' vectors, where the item side is adapted."""
+    """Batches between two refreshes of the item texts' vectors, where the item side is adapted."""
     transition_weight: float = Field(default=16.0, ge=0)
     """Factor of the transition floor's score beside the model's own; 0 leaves this third signal out."""
     view_weight: float = Field(default=0.5, ge=0)

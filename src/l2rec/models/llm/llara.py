@@ -19,7 +19,7 @@ class Config(HybridSettings):
     scale: float = Field(default=2.0, gt=0)
     """Factor of its correction."""
     curriculum: int = Field(default=400, ge=0)
-    """Later steps over which the share of hybrid prompts rises from none to all; 0 has none but hybrid ones."""
+    """Later batches over which the share of hybrid prompts rises from none to all; 0 has none but hybrid ones."""
 
     def plan(self) -> Plan:
         """See the base class; one expert that is always on is a LoRA."""
@@ -45,14 +45,15 @@ class Model(Hybrid):
     At step k of K a training prompt is hybrid with probability k / K; afterwards, and outside training, always.
 
     Deviations: the paper has the title of one of 20 candidates written; here the state at the last position retrieves
-    from the whole catalogue, with the item vectors, cosine and softmax of L2Rec, at every item of a history at once. So
-    there is no instruction around the history, and attention is causal, whatever the backbone. Items are cut to the
-    same tokens as in L2Rec. The chance is drawn for every history; the authors' code draws it for a whole batch, which
-    is a small one there. K is `curriculum`, a number of steps, as a model does not know how long it will be trained.
-    The SASRec learns on the softmax over the catalogue, with the data and the peak learning rate of the rest, in the
-    `preparation` first epochs; an item without a training event has a vector of zeros. p is a linear map to the
-    backbone's width, then L2Rec's projector, which ends at the size of token vectors. LoRA sits on L2Rec's matrices,
-    not on those of attention. User attributes are not read.
+    from the whole catalogue, with the item vectors, cosine and softmax of L2Rec (without its words and shortcut), at
+    every item of a history at once. So there is no instruction around the history, and attention is causal, whatever
+    the backbone. Items are cut to the same tokens as in L2Rec. The chance is drawn for every history; the authors' code
+    draws it for a whole batch, which is a small one there. K is `curriculum`, a number of batches, as a model does not
+    know how long it will be trained. The SASRec learns on the softmax over the catalogue, with the data, the peak
+    learning rate and the weight decay of the rest, in the `preparation` first epochs, whose number no validation
+    chooses; an item without a training event has a vector of zeros. p is a linear map to the backbone's width, then
+    L2Rec's projector, which ends at the size of token vectors. LoRA sits on L2Rec's matrices, not on those of
+    attention. User attributes are not read.
     """
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:

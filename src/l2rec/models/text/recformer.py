@@ -68,7 +68,10 @@ SPACE: Space = {
     "model.temperature": Range(low=0.03, high=0.1, log=True),
     "model.first_stage": Range(low=1, high=3),
     "model.preparation": Choices(choices=(0, 1)),
+    "training.turned": Range(low=0, high=0.5),
+    "training.batch_size": Choices(choices=(32, 64, 128)),
     "training.learning_rate": Range(low=3e-5, high=5e-4, log=True),
+    "training.weight_decay": Range(low=0.001, high=0.3, log=True),
 }
 
 
