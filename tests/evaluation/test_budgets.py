@@ -24,6 +24,11 @@ def tuned(label: str, skill: float = 0.3, seed: int = 0, **tuning: object) -> Me
 
 UNEQUAL = [
     ({"trials": 16}, {"trials": 1}, "16 trials (a) and 1 trial (b)"),
+    (
+        {"trials": 16, "before": ("9 trials by hand",)},
+        {"trials": 16},
+        "9 trials by hand + 16 trials (a) and 16 trials (b)",
+    ),
     ({"trials": 16}, {}, "16 trials (a) and not said (b)"),
     ({}, {"trials": 0}, "not said (a) and 0 trials (b)"),
     ({"trials": 4, "seconds": 60}, {"trials": 4}, "4 trials in 60 s (a) and 4 trials (b)"),

@@ -80,6 +80,7 @@ def test_the_best_trial_becomes_a_file_that_trains_to_the_same_validation(world:
     assert "search" not in best
     settings = settings_of(asked.folder / "best.toml")
     assert (settings.tuning.budget, settings.tuning.method) == ((3, None), "search")
+    assert settings.tuning.spent == ("9 trials by hand", "3 trials"), "what the file brought along counts"
     assert settings.tuning.space["model.width"] == (8, 16)
     assert settings.tuning.space["training.learning_rate"] == (1e-3, 0.1)
     run = train(settings, tmp_path / "run", Options(device="cpu"))

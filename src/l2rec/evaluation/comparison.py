@@ -130,8 +130,8 @@ def _difference(runs: Sequence[Measured]) -> str:
     )
 
 
-def _budgets(tunings: Sequence[TuningSettings]) -> frozenset[tuple[int | None, float | None]]:
-    return frozenset(tuning.budget for tuning in tunings)
+def _budgets(tunings: Sequence[TuningSettings]) -> frozenset[tuple[object, ...]]:
+    return frozenset((tuning.before, tuning.budget) for tuning in tunings)
 
 
 def _refuse_unequal_budgets(runs: Sequence[Measured]) -> None:
@@ -155,14 +155,12 @@ def _tunings(origins: Sequence[Origin]) -> dict[str, tuple[TuningSettings, ...]]
 
 
 def budget(tunings: Sequence[TuningSettings]) -> str:
-    """Returns the budget in words, e.g. `16 trials in 600 s`, or `not said`; all that the seeds of a row say."""
+    """Returns the budget in words, e.g. `9 trials by hand + 600 s`, or `not said`; all that the seeds of a row say."""
     return " or ".join(dict.fromkeys(_told(tuning) for tuning in tunings)) or _told(TuningSettings())
 
 
 def _told(tuning: TuningSettings) -> str:
-    trials = [] if tuning.trials is None else [f"{tuning.trials:,} trial{'' if tuning.trials == 1 else 's'}"]
-    seconds = [] if tuning.seconds is None else [f"{tuning.seconds:,g} s"]
-    return " in ".join(trials + seconds) or "not said"
+    return " + ".join(tuning.spent) or "not said"
 
 
 def _rows(runs: Sequence[Measured], metric: str) -> tuple[list[Row], dict[str, np.ndarray]]:

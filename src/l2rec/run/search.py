@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from l2rec.config import RunSettings, flat, read_toml, validated
+from l2rec.config import RunSettings, TuningSettings, flat, read_toml, validated
 from l2rec.data.share import shared
 from l2rec.errors import DataError, DivergedError, InterruptedRunError, RunError, SettingError
 from l2rec.models._checkpoint import WEIGHTS
@@ -118,7 +118,7 @@ def ground_of(order: Order) -> Ground:
     """
     values = read_toml(order.config, order.overrides)
     wanted = validated(SearchSettings, values.pop("search", {}), "search")
-    values.pop("tuning", None)
+    own = validated(TuningSettings, values.pop("tuning", {}), "tuning")
     chosen, source = with_source(validated(RunSettings, values, ""), order.options)
     run = plan(chosen, order.options.device)
     if not len(run.prepared.cases("validation")):
@@ -133,7 +133,8 @@ def ground_of(order: Order) -> Ground:
     fixed |= {f'search.space."{name}"': kind.model_dump(mode="json") for name, kind in space.items()}
     fixed |= {FINGERPRINT: run.prepared.manifest.fingerprint, "pruning": order.prune}
     fixed |= {SOURCE: None if source is None else file_hash(source.path / WEIGHTS)}
-    return Ground(values, run.settings, space, fixed)
+    earlier = () if source is None else source.settings.tuning.spent
+    return Ground(values, run.settings, space, fixed, (*earlier, *own.spent))
 
 
 @contextmanager

@@ -69,12 +69,14 @@ class Ground:
         settings: What they are as settings, defaults filled in.
         space: What is tried.
         facts: What may not change while the search lasts, by name.
+        before: What the file's own values had cost, and the settings of weights that are taken; see `TuningSettings`.
     """
 
     values: dict[str, Any]
     settings: RunSettings
     space: dict[str, Choices | Range]
     facts: dict[str, Any]
+    before: tuple[str, ...] = ()
 
     def with_settings(self, chosen: dict[str, bool | int | float | str]) -> dict[str, Any]:
         """Returns the values with those of a trial laid over them."""
@@ -117,7 +119,9 @@ def _best_toml(ground: Ground, budget: Budget, tried: Sequence[Tried], best: Tri
     used = spent(tried)
     told = used if budget.left(tried) else budget
     space = {name: values_of(kind) for name, kind in ground.space.items()}
-    tuning = TuningSettings(trials=told.trials, seconds=told.seconds, method="search", space=space)
+    tuning = TuningSettings(
+        trials=told.trials, seconds=told.seconds, method="search", before=ground.before, space=space
+    )
     states = [trial.state for trial in ended(tried)]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed"))
     head = (
