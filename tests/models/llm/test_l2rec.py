@@ -164,22 +164,6 @@ def test_the_average_event_is_made_once_and_anew_after_every_change(
         assert asked().requires_grad
 
 
-def test_a_text_is_answered_by_the_semantic_view(backbone: Path) -> None:
-    model = made(backbone)
-    steps(model, 2)
-    model.eval()
-    with torch.no_grad():
-        both = model.text_vectors(("red lamp", "a green chair by the wall | 3"))
-        assert both.shape == (2, 32)
-        torch.testing.assert_close(
-            both[1:], model.text_vectors(("a green chair by the wall | 3",)), rtol=1e-4, atol=1e-5
-        )
-        assert not torch.allclose(both[0], both[1], atol=1e-2)
-        torch.testing.assert_close(both.norm(dim=-1), 1 / model.network.temperature().expand(2))
-    with pytest.raises(SettingError, match=r'model\.views: "behavioural": cannot read text\. Train with views'):
-        made(backbone, views="behavioural").text_vectors(("red lamp",))
-
-
 def test_positions_are_counted_as_the_backbone_gets_them(backbone: Path) -> None:
     words = made(backbone, views="semantic").token_counts
     assert bool((words >= 2).all())

@@ -132,18 +132,14 @@ class Reading(Retriever, TextReader, Growing):
         self.network.tower.put(at, bank.centred(frozen, self.text_mean))
 
     @property
-    def can_read(self) -> bool:
-        """See the base class; the semantic view reads."""
+    def reads_tokens(self) -> bool:
+        """Whether there is a semantic view."""
         return self.network.plan.views != "behavioural"
 
     def text_vectors(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
-        """See the base class; the text is read by the semantic view as if it were an item just taken.
-
-        Raises:
-            SettingError: the model was trained without a semantic view.
-        """
-        if not self.can_read:
-            raise SettingError('model.views: "behavioural": cannot read text. Train with views = "both" or "semantic"')
+        """See the base class; the text is read as an item just taken, by the semantic view where there is one."""
+        if not self.reads_tokens:
+            return self._after_event(self._untrained(texts))
         device = self.counts.device
         tokens = prompts.tokenize(self.tokenizer, texts, self.reading.item_tokens).to(device)
         events = torch.arange(len(texts), device=device).unsqueeze(1)
@@ -156,15 +152,17 @@ class Reading(Retriever, TextReader, Growing):
             projected = self.network.shortened(projected, self._untrained(texts), state.squeeze(1))
         return self.scaled(projected[0])
 
+    def _after_event(self, items: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        """What the behavioural view says of users with one event, an item of that vector."""
+        there = torch.ones(len(items), 1, dtype=torch.bool, device=items.device)
+        inputs, state = self.network.projector(items).unsqueeze(1), items.unsqueeze(1)
+        hidden = self.network.read(views.behavioural_rows(inputs, there, state))
+        said = self.network.project([hidden[0].squeeze(1)])
+        return self.scaled(self.network.shortened(said, items, items)[0])
+
     @torch.no_grad()
     def described(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
-        """See the base class; the vector that an untrained item of this text would have.
-
-        Raises:
-            SettingError: the model was trained without a semantic view.
-        """
-        if not self.can_read:
-            return self.text_vectors(texts)
+        """See the base class; the vector that an untrained item of this text would have."""
         return unit(self._untrained(texts))
 
     @torch.no_grad()
@@ -211,7 +209,7 @@ class Reading(Retriever, TextReader, Growing):
 
     def _token_counts(self, tokens: prompts.Tokens) -> Int[Tensor, " P"]:
         plan = self.network.plan
-        words = tokens.lengths if self.can_read else torch.zeros_like(tokens.lengths)
+        words = tokens.lengths if self.reads_tokens else torch.zeros_like(tokens.lengths)
         return words + int(plan.views != "semantic" and not plan.inject)
 
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from l2rec.errors import RunError
+from l2rec.errors import RunError, SettingError
 from l2rec.models._base import Explaining
 from l2rec.models._space import Choices, Range, Space
 from l2rec.models.llm._reading import Reading
@@ -100,6 +100,23 @@ class Model(Reading, Resuming, Explaining):
         rows, _ = self.network.rows(batch, self.tokens.to(batch.items.device))
         self.network.read(rows)
         return expert_use(self.network.reader.choices, rows)
+
+    @property
+    def can_read(self) -> bool:
+        """See the base class; where the item side is adapted, there is no vector of a text for the behavioural view."""
+        return self.reads_tokens or self.config.item_side == "frozen"
+
+    def text_vectors(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
+        """See the base class.
+
+        Raises:
+            SettingError: there is no semantic view, and the item side is adapted.
+        """
+        if not self.can_read:
+            raise SettingError(
+                'model.item_side: "adapted": with the behavioural view alone it cannot read text. Train with "frozen"'
+            )
+        return super().text_vectors(texts)
 
     @torch.no_grad()
     def described(self, texts: tuple[str, ...]) -> Float[Tensor, "B D"]:
