@@ -102,13 +102,14 @@ def catalogue(shape: Shape) -> Items:
 
 
 def settings(shape: Shape, folder: Path) -> Config:
-    """Returns L2Rec's defaults on that backbone.
+    """Returns L2Rec's defaults on that backbone, with both views.
 
     The third signal is left out, as no step knows it, and texts are pooled from two tokens, which happens before.
     """
     return Config(
         backbone=str(folder),
         pretrained=False,
+        views="both",
         history=shape.history,
         tokens_per_item=shape.tokens,
         item_tokens=2,

@@ -87,7 +87,7 @@ class TuningSettings(Settings):
     """The same budget in seconds; not said where left out."""
     method: str | None = Field(default=None, pattern="^(hand|search)$")
     """Who chose the next one to try: hand or search; not said where left out."""
-    before: tuple[str, ...] = ()
+    before: tuple[str, ...] | None = None
     """What choices that this one builds on had cost, oldest first, e.g. `9 trials by hand`; a search adds them up."""
     space: dict[str, tuple[bool | int | float | str, ...]] = {}
     """What was searched: name of a setting, e.g. `model.width`, and its values or bounds, as far as they are known."""
@@ -115,7 +115,7 @@ class TuningSettings(Settings):
         trials = [] if self.trials is None else [f"{self.trials:,} trial{'' if self.trials == 1 else 's'}"]
         seconds = [] if self.seconds is None else [f"{self.seconds:,g} s"]
         said = " in ".join(trials + seconds) + (" by hand" if self.method == "hand" else "")
-        return (*self.before, said) if trials or seconds else self.before
+        return (*(self.before or ()), *([said] if trials or seconds else []))
 
 
 _MODEL_SETTING = re.compile(r"model(\.[a-z]\w*)+$")

@@ -22,6 +22,7 @@ SMALL: dict[str, Any] = {
     "dtype": "float32",
     "rank": 2,
     "tokens_per_item": 4,
+    "views": "both",
     "item_tokens": 8,
     "projector_width": 16,
     "preparation": 1,

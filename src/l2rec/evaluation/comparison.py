@@ -131,7 +131,7 @@ def _difference(runs: Sequence[Measured]) -> str:
 
 
 def _budgets(tunings: Sequence[TuningSettings]) -> frozenset[tuple[object, ...]]:
-    return frozenset((tuning.before, tuning.budget) for tuning in tunings)
+    return frozenset((tuning.before or (), tuning.budget) for tuning in tunings)
 
 
 def _refuse_unequal_budgets(runs: Sequence[Measured]) -> None:

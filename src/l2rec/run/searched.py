@@ -120,7 +120,7 @@ def _best_toml(ground: Ground, budget: Budget, tried: Sequence[Tried], best: Tri
     told = used if budget.left(tried) else budget
     space = {name: values_of(kind) for name, kind in ground.space.items()}
     tuning = TuningSettings(
-        trials=told.trials, seconds=told.seconds, method="search", before=ground.before, space=space
+        trials=told.trials, seconds=told.seconds, method="search", before=ground.before or None, space=space
     )
     states = [trial.state for trial in ended(tried)]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed"))

@@ -13,6 +13,7 @@ from l2rec.types import Batch, Items
 from tests import worlds
 
 SMALL: dict[str, Any] = {
+    "views": "both",
     "history": 8,
     "dtype": "float32",
     "rank": 2,

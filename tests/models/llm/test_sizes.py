@@ -32,7 +32,9 @@ def test_the_size_is_what_the_gradient_reaches(switch: str, attributes: int, bac
 def test_experts_of_a_view_that_is_not_read_do_not_count() -> None:
     for view, other in (("semantic", "behavioural"), ("behavioural", "semantic")):
         without = Config(views=view, **{other: 0})
-        assert trainable(Config(views=view), 50, 0) == trainable(without, 50, 0) < trainable(Config(), 50, 0)
+        assert (
+            trainable(Config(views=view), 50, 0) == trainable(without, 50, 0) < trainable(Config(views="both"), 50, 0)
+        )
 
 
 @pytest.mark.parametrize(
@@ -49,11 +51,11 @@ def test_a_control_is_of_equal_size_up_to_two_percent_on_minilm(
 ) -> None:
     """Of what lies beside the item table, which all rows have; rank 40 needs more ranks than one expert may have."""
     names = ("shared", "semantic", "behavioural")
-    full, one = Config(rank=rank), Config(**changes, **dict(zip(names, pools, strict=True)))
+    full, one = Config(rank=rank, views="both"), Config(views="both", **changes, **dict(zip(names, pools, strict=True)))
     table = 4385 * 384
     size = trainable(full, 4385, 0)
     experts, own = lone(one, size, 4385, 0)
     counts = {name: experts * count for name, count in zip(names, pools, strict=True)}
-    found = trainable(Config(**changes, **counts, rank=own), 4385, 0)
+    found = trainable(Config(views="both", **changes, **counts, rank=own), 4385, 0)
     assert found - table == pytest.approx(size - table, rel=0.02)
     assert experts * sum(pools) == (2 if rank == 40 else sum(pools))
