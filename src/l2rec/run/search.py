@@ -134,7 +134,7 @@ def ground_of(order: Order) -> Ground:
     fixed |= {FINGERPRINT: run.prepared.manifest.fingerprint, "pruning": order.prune}
     fixed |= {SOURCE: None if source is None else file_hash(source.path / WEIGHTS)}
     earlier = () if source is None else source.settings.tuning.spent
-    return Ground(values, run.settings, space, fixed, (*earlier, *own.spent))
+    return Ground(values, run.settings, space, fixed, earlier + (() if own.spent == earlier else own.spent))
 
 
 @contextmanager
