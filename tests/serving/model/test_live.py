@@ -221,12 +221,17 @@ def test_a_model_that_cannot_grow_or_read_says_so_and_answers_the_rest(kind: str
         live.scores([Ask(prompt="a lamp")])
 
 
-def test_a_view_that_cannot_read_is_refused_by_its_setting(world: World, backbone: Path) -> None:
+def test_the_behavioural_view_reads_a_prompt_unless_its_item_side_is_adapted(world: World, backbone: Path) -> None:
     live = runs.l2rec(world, backbone, "behavioural")
     assert live.can_grow
-    assert not live.can_read
-    with pytest.raises(SettingError, match=r'model\.views: "behavioural": cannot read text'):
-        live.scores([Ask(prompt="a lamp")])
+    assert live.can_read
+    red, green = live.scores([Ask(prompt="a red lamp"), Ask(prompt="a green chair")])
+    assert not torch.allclose(red, green, atol=1e-2)
+    adapted = runs.l2rec(world, backbone, "behavioural", "adapted")
+    assert adapted.can_grow
+    assert not adapted.can_read
+    with pytest.raises(SettingError, match=r'model\.item_side: "adapted": with the behavioural view alone it cannot'):
+        adapted.scores([Ask(prompt="a lamp")])
 
 
 @pytest.mark.parametrize(
