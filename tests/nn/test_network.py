@@ -121,6 +121,9 @@ def test_the_temperature_starts_where_it_is_told_and_stays_above_a_hundredth() -
     made = Network(networks.plan(temperature=0.2), networks.little("bert"), torch.ones(2, 4), torch.ones(2).bool(), 0)
     assert made.temperature().item() == pytest.approx(0.2)
     with torch.no_grad():
+        made.log_temperature.fill_(-99)
+    assert made.temperature().item() == pytest.approx(0.01)
+    with torch.no_grad():
         made.log_temperature.fill_(-9)
     lowest = made.temperature()
     assert lowest.item() == pytest.approx(0.01)

@@ -113,13 +113,10 @@ def _is_subject(settings: RunSettings) -> bool:
 
 def _size(settings: RunSettings, prepared: Prepared) -> int:
     if _is_subject(settings):
-        items, attributes = _trained_on(settings, prepared).items, prepared.train.attributes.shape[1]
+        items = shared(prepared, settings.training.share, settings.seed).items
+        attributes = prepared.train.attributes.shape[1]
         return trainable(_config(settings), len(items), attributes, shared_words(bags_of(items), items.counts > 0))
     return sum(p.numel() for p in plan(settings).model.parameters() if p.requires_grad)
-
-
-def _trained_on(settings: RunSettings, prepared: Prepared) -> Prepared:
-    return shared(prepared, settings.training.share, settings.seed)
 
 
 def _config(settings: RunSettings) -> Config:
