@@ -91,6 +91,28 @@ def test_seeds_of_one_model_share_the_fingerprint_of_their_settings(world: World
     assert one.settings == two.settings != Run.open(world.popularity).measured().results.origin.settings
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "value", "moves"),
+    [
+        ("training", "checkpoint_every", 7, False),
+        ("training", "trackers", ["tensorboard"], False),
+        ("evaluation", "batch_size", 3, False),
+        ("training", "learning_rate", 0.5, True),
+        ("model", "width", 12, True),
+        ("evaluation", "mask_seen", False, True),
+    ],
+)
+def test_only_settings_that_move_a_number_make_seeds_unlike(
+    group: str, name: str, value: object, moves: bool, world: World
+) -> None:
+    run = first(world.sasrec)
+    settings = run.manifest.settings
+    other = {**settings, "data": "elsewhere", group: {**settings[group], name: value}}
+    folder = replace(run.folder, manifest=run.manifest.model_copy(update={"settings": other}))
+    after = replace(run, folder=folder).measured().results.origin.settings
+    assert (after != run.measured().results.origin.settings) is moves
+
+
 def test_a_validation_asks_for_ndcg_at_ten_whatever_the_cutoffs(world: World) -> None:
     run = first(world.sasrec)
     data = run.folder.data()

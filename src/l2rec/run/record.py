@@ -33,6 +33,8 @@ RESULTS = "results.json"
 RANKS = "ranks.parquet"
 FILES = {"test": (RESULTS, RANKS), "validation": ("validation.json", "validation.parquet")}
 """What an evaluation keeps of each part."""
+_IDLE = ("tuning", "training.checkpoint_every", "training.trackers", "evaluation.batch_size")
+"""Settings that move no number; nor does the data's place, as its fingerprint is asked for as well."""
 _OURS = "l2rec"
 """The model that is tested against all others of the package, floors and rivals, which are its baselines."""
 
@@ -124,17 +126,16 @@ class Run:
         except (OSError, ValueError, pl.exceptions.PolarsError):
             again = f"l2rec evaluate {self.path} --again" + (f" --part {part}" if part != "test" else "")
             raise RunError(f"{self.path / means}: its results are damaged. Run: {again}") from None
-        told = {"label": self.label, "tuning": self.settings.tuning, "baseline": self._is_baseline()}
-        origin = results.origin.model_copy(update=told)
+        told = {"label": self.label, "settings": self._digest(), "tuning": self.settings.tuning}
+        origin = results.origin.model_copy(update=told | {"baseline": self._is_baseline()})
         return Measured(results.model_copy(update={"origin": origin}), frame)
 
     def _origin(self, protocol: str, data: str, part: str) -> Origin:
-        deciding = {name: value for name, value in self.manifest.settings.items() if name not in ("seed", "tuning")}
         return Origin(
             label=self.label,
             model=self.manifest.model,
             seed=self.manifest.seed,
-            settings=sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest(),
+            settings=self._digest(),
             tuning=self.settings.tuning,
             baseline=self._is_baseline(),
             data=data,
@@ -143,6 +144,15 @@ class Run:
             part=part,
             protocol=protocol,
         )
+
+    def _digest(self) -> str:
+        """What says whether two runs differ by more than their seeds: all settings that move a number."""
+        deciding = {
+            group: {name: value for name, value in said.items() if f"{group}.{name}" not in _IDLE}
+            for group, said in self.manifest.settings.items()
+            if isinstance(said, dict) and group not in _IDLE
+        }
+        return sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def _is_baseline(self) -> bool:
         """Whether it is a floor or a rival of the package; a reader's own model is neither."""
