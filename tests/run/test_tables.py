@@ -161,7 +161,7 @@ def test_the_settings_that_come_along_say_what_their_heads_say() -> None:
     root = Path(__file__).parents[2] / "configs"
     found = {f"{p.parent.name}/{p.stem}": resolved(settings_of(p)).tuning for p in sorted(root.glob("*/*.toml"))}
     trials = {name.removeprefix("scientific/"): t.trials for name, t in found.items() if name.startswith("scientific")}
-    assert (trials["l2rec-plain"], trials["l2rec"]) == (5 + 11, 5 + 11 + 4)
+    assert (trials["l2rec-plain-transition"], trials["l2rec-both-transition"]) == (5 + 11, 5 + 11 + 4)
     searched = [name for name in found if found[name].method == "search" and found[name].seconds]
     assert {found[name].seconds for name in searched} == {900.0}, "the same for all"
     assert len(searched) >= 9
