@@ -40,6 +40,11 @@ class Range(Settings):
             raise ValueError(f"step {self.step} does not lead from {self.low} to {self.high}. Move high or step")
         return self
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has whole numbers alone: both of its bounds are."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
 
 Space: TypeAlias = Mapping[str, Choices | Range]
 """By setting, e.g. `model.width` or `training.learning_rate`."""

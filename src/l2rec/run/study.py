@@ -208,11 +208,10 @@ def _at(kind: Choices | Range, point: float) -> bool | int | float | str:
     """The value at a point of [0, 1)."""
     if isinstance(kind, Choices):
         return kind.choices[int(point * len(kind.choices))]
-    whole = isinstance(kind.low, int) and isinstance(kind.high, int)
-    step = kind.step or (1 if whole else None)
+    step = kind.step or (1 if kind.is_whole else None)
     if kind.log:
         value: float = kind.low * (kind.high / kind.low) ** point
-        return round(value) if whole else value
+        return round(value) if kind.is_whole else value
     if step is None:
         return kind.low + (kind.high - kind.low) * point
     places = int((kind.high - kind.low) / step + 1e-9) + 1
@@ -249,6 +248,6 @@ def _distribution(kind: Choices | Range) -> "optuna.distributions.BaseDistributi
 
     if isinstance(kind, Choices):
         return CategoricalDistribution(kind.choices)
-    if isinstance(kind.low, int) and isinstance(kind.high, int):
-        return IntDistribution(kind.low, kind.high, log=kind.log, step=int(kind.step or 1))
+    if kind.is_whole:
+        return IntDistribution(int(kind.low), int(kind.high), log=kind.log, step=int(kind.step or 1))
     return FloatDistribution(kind.low, kind.high, log=kind.log, step=kind.step)
