@@ -97,6 +97,7 @@ def test_seeds_of_one_model_share_the_fingerprint_of_their_settings(world: World
         ("training", "checkpoint_every", 7, False),
         ("training", "trackers", ["tensorboard"], False),
         ("evaluation", "batch_size", 3, False),
+        ("training", "unknown_to_an_earlier_version", None, False),
         ("training", "learning_rate", 0.5, True),
         ("model", "width", 12, True),
         ("evaluation", "mask_seen", False, True),

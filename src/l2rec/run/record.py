@@ -33,8 +33,8 @@ RESULTS = "results.json"
 RANKS = "ranks.parquet"
 FILES = {"test": (RESULTS, RANKS), "validation": ("validation.json", "validation.parquet")}
 """What an evaluation keeps of each part."""
-_IDLE = ("tuning", "training.checkpoint_every", "training.trackers", "evaluation.batch_size")
-"""Settings that move no number; nor does the data's place, as its fingerprint is asked for as well."""
+_IDLE = ("training.checkpoint_every", "training.trackers", "evaluation.batch_size")
+"""Settings that move no number, as `tuning` does not, nor the data's place: its fingerprint is asked for as well."""
 _OURS = "l2rec"
 """The model that is tested against all others of the package, floors and rivals, which are its baselines."""
 
@@ -146,11 +146,16 @@ class Run:
         )
 
     def _digest(self) -> str:
-        """What says whether two runs differ by more than their seeds: all settings that move a number."""
+        """What says whether two runs differ by more than their seeds: all settings that move a number.
+
+        None is as if left out, which an earlier version may have done.
+        """
         deciding = {
-            group: {name: value for name, value in said.items() if f"{group}.{name}" not in _IDLE}
+            f"{group}.{name}": value
             for group, said in self.manifest.settings.items()
-            if isinstance(said, dict) and group not in _IDLE
+            if isinstance(said, dict) and group != "tuning"
+            for name, value in said.items()
+            if value is not None and f"{group}.{name}" not in _IDLE
         }
         return sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
