@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -126,24 +127,29 @@ class Run:
         except (OSError, ValueError, pl.exceptions.PolarsError):
             again = f"l2rec evaluate {self.path} --again" + (f" --part {part}" if part != "test" else "")
             raise RunError(f"{self.path / means}: its results are damaged. Run: {again}") from None
-        told = {"label": self.label, "settings": self._digest(), "tuning": self.settings.tuning}
-        origin = results.origin.model_copy(update=told | {"baseline": self._is_baseline()})
+        origin = results.origin.model_copy(update=self._told())
         return Measured(results.model_copy(update={"origin": origin}), frame)
 
     def _origin(self, protocol: str, data: str, part: str) -> Origin:
         return Origin(
-            label=self.label,
+            **self._told(),
             model=self.manifest.model,
             seed=self.manifest.seed,
-            settings=self._digest(),
-            tuning=self.settings.tuning,
-            baseline=self._is_baseline(),
             data=data,
             share=self.settings.training.share,
             fingerprint=self.manifest.fingerprint,
             part=part,
             protocol=protocol,
         )
+
+    def _told(self) -> dict[str, Any]:
+        """What the folder says now, whatever an evaluation wrote down when it was made."""
+        return {
+            "label": self.label,
+            "settings": self._digest(),
+            "tuning": self.settings.tuning,
+            "baseline": self._is_baseline(),
+        }
 
     def _digest(self) -> str:
         """What says whether two runs differ by more than their seeds: all settings that move a number.
