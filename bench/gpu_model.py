@@ -102,7 +102,7 @@ def catalogue(shape: Shape) -> Items:
 
 
 def settings(shape: Shape, folder: Path) -> Config:
-    """Returns L2Rec's defaults on that backbone, with both views.
+    """Returns the paper's parts on that backbone: both views, the gate between them, routers that read all signals.
 
     The third signal is left out, as no step knows it, and texts are pooled from two tokens, which happens before.
     """
@@ -110,6 +110,8 @@ def settings(shape: Shape, folder: Path) -> Config:
         backbone=str(folder),
         pretrained=False,
         views="both",
+        fusion="acf",
+        signals=("context", "user", "interaction"),
         history=shape.history,
         tokens_per_item=shape.tokens,
         item_tokens=2,

@@ -50,7 +50,9 @@ def find(name: str) -> Found:
     Raises:
         ModelError: no model has that name, or its file lacks `Config` or `Model`.
     """
-    places = {**_foreign(), **_own()}
+    places = _own()
+    if name not in places:  # packages are only looked through where they are needed; there are hundreds of them
+        places |= _foreign()
     if name not in places:
         close = difflib.get_close_matches(name, places, n=1)
         hint = f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(places))}."

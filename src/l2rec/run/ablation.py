@@ -118,20 +118,21 @@ def ablate(found: Controls, order: Order, tell: Callable[[str], None]) -> Ablati
     rows = chosen(found, order.only)
     _refuse_mixed(found.rows, order)
     began = time.perf_counter()
-    trained = 0
+    trained, runs = 0, dict[str, list[Run]]()
     for place, control in enumerate(rows, 1):
         at, there = f"{place}/{len(rows)} {control.part.name}", _is_there(control, order)
         if not there:
             tell(f"{at}: training, {_left(len(rows) - place, trained, time.perf_counter() - began)}")
             trained += 1
-        runs = _trained(control, order)
-        means = [run.evaluate(order.part, device=order.options.device).metrics[CHIEF].mean for run in runs]
+        runs[control.part.name] = own = _trained(control, order)
+        means = [run.evaluate(order.part, device=order.options.device).metrics[CHIEF].mean for run in own]
         mean = sum(means) / len(means)
-        gc.collect()  # hooks tie a model into a ring, which would outlive its row
+        if not there:
+            gc.collect()  # hooks tie a model into a ring, which would outlive its row
         tell(f"{at}: {order.part} {CHIEF} {number(mean)}{', taken as it is' if there else ''}")
-    earlier = [c for c in found.rows if c not in rows and _is_there(c, order)]
-    rows = [control for control in found.rows if control in rows or control in earlier]
-    return _told(rows, {c.part.name: _trained(c, order) for c in rows}, found.left_out, order)
+    runs |= {c.part.name: _trained(c, order) for c in found.rows if c not in rows and _is_there(c, order)}
+    rows = [control for control in found.rows if control.part.name in runs]
+    return _told(rows, runs, found.left_out, order)
 
 
 def _folders(control: Control, order: Order) -> list[Path]:
@@ -141,8 +142,7 @@ def _folders(control: Control, order: Order) -> list[Path]:
 
 def _is_there(control: Control, order: Order) -> bool:
     """Whether every run of a row is finished."""
-    there = [(path / MANIFEST).is_file() for path in _folders(control, order)]
-    return all(there) and all(RunFolder.open(path).manifest.finished for path in _folders(control, order))
+    return all(RunFolder.finished(path) is not None for path in _folders(control, order))
 
 
 def _refuse_mixed(rows: Sequence[Control], order: Order) -> None:

@@ -27,10 +27,15 @@ _LONE = {
 meets text, and the pools that have experts."""
 
 _OF_TWO_VIEWS = {
-    *("view-semantic", "view-behavioural", "fusion-mean", "fusion-gate-less", "no-bpc"),
+    *("view-semantic", "view-behavioural", "fusion-acf", "fusion-mean", "fusion-gate-less", "no-bpc"),
     *("integration-input", "integration-output"),
 }
 """Rows that ask something of two views: with one they would be the full model again, or put a view in."""
+_OF_A_ROUTER = {
+    *(f"no-{signal}-signal" for signal in _SIGNALS),
+    *("static-gates", "static-gates-all-on", "no-balance", "experts-2", "experts-8"),
+}
+"""Rows that ask something of a router that chooses: with static gates they would be the full model again."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,10 @@ def controls(settings: RunSettings, prepared: Prepared, device: str | None = Non
     full = resolved(settings, device)
     rows = [Control(Part(FULL, "everything"), full, _size(full, prepared))]
     left_out: dict[str, str] = {}
-    one_view = _is_subject(full) and _config(full).views != "both"
+    lacking = _lacking(_config(full)) if _is_subject(full) else {}
     for part in _parts(full, prepared):
-        if one_view and part.name in _OF_TWO_VIEWS:
-            left_out[part.name] = "the full model reads one view."
+        if part.name in lacking:
+            left_out[part.name] = lacking[part.name]
             continue
         try:
             own = resolved(validated(RunSettings, overridden(full.model_dump(mode="json"), part.overrides), ""))
@@ -105,6 +110,13 @@ def controls(settings: RunSettings, prepared: Prepared, device: str | None = Non
             continue
         rows.append(Control(part, own, _size(own, prepared) if _is_subject(own) else rows[0].trainable))
     return Controls(tuple(rows), left_out)
+
+
+def _lacking(config: Config) -> dict[str, str]:
+    """Why a row is none, by name, where it asks for more than the full model has."""
+    one_view = dict.fromkeys(_OF_TWO_VIEWS, "the full model reads one view.") if config.views != "both" else {}
+    static = dict.fromkeys(_OF_A_ROUTER, "the full model's gates are static.") if not config.signals else {}
+    return one_view | static
 
 
 def _is_subject(settings: RunSettings) -> bool:
@@ -143,6 +155,7 @@ def _parts(full: RunSettings, prepared: Prepared) -> Iterator[Part]:
 def _fixed(config: Config) -> Iterator[Part]:
     yield Part("view-semantic", "the behavioural view", ('model.views="semantic"', "model.behavioural=0"))
     yield Part("view-behavioural", "the semantic view", ('model.views="behavioural"', "model.semantic=0"))
+    yield Part("fusion-acf", "the views' mean, against a gate that reads the user", ('model.fusion="acf"',))
     yield Part("fusion-mean", "a gate between the views, against their mean", ('model.fusion="mean"',))
     gate = "a gate that reads the user, against one gate for everybody"
     yield Part("fusion-gate-less", gate, ('model.fusion="gate-less"',))
@@ -151,6 +164,9 @@ def _fixed(config: Config) -> Iterator[Part]:
     for signal in _SIGNALS:
         left = ", ".join(f'"{other}"' for other in config.signals if other != signal)
         yield Part(f"no-{signal}-signal", f"what the routers read: {signal}", (f"model.signals=[{left}]",))
+    every_signal = ", ".join(f'"{signal}"' for signal in _SIGNALS)
+    router = "gates that are the same for everybody, against a personal router"
+    yield Part("personal-router", router, (f"model.signals=[{every_signal}]",))
     static = ("model.signals=[]", "model.balance_weight=0.0")
     yield Part("static-gates", "a personal router", static)
     every = max(config.semantic, config.behavioural, 1)

@@ -284,8 +284,10 @@ def train_seeds(settings: RunSettings, folder: Path, seeds: Sequence[int], optio
         with_source(own, occasion)  # refused before the first is written
     runs = []
     for own, place, occasion in each:
+        before = RunFolder.finished(place)
         runs.append(train(own, place, occasion))
-        gc.collect()  # hooks tie a model into a ring, which would outlive it by gigabytes
+        if runs[-1].manifest.finished != before:
+            gc.collect()  # hooks tie a model into a ring, which would outlive it by gigabytes
     return runs
 
 

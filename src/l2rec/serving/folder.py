@@ -85,6 +85,15 @@ class RunFolder:
             write_text(path / MANIFEST, told + "\n")
         return cls(path, settings, manifest)
 
+    @classmethod
+    def finished(cls, path: Path) -> str | None:
+        """Returns when the run in `path` was finished; None where none was.
+
+        Raises:
+            L2RecError: see `open`.
+        """
+        return cls.open(path).manifest.finished if (path / MANIFEST).is_file() else None
+
     def refuse_unfinished(self) -> None:
         """Refuses a run that still trains or was cut off.
 

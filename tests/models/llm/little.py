@@ -14,6 +14,7 @@ from tests import worlds
 
 SMALL: dict[str, Any] = {
     "views": "both",
+    "fusion": "acf",
     "history": 8,
     "dtype": "float32",
     "rank": 2,
@@ -21,6 +22,7 @@ SMALL: dict[str, Any] = {
     "item_tokens": 8,
     "projector_width": 8,
     "router_width": 3,
+    "signals": ("context", "user", "interaction"),
     "dropout": 0.0,
     "id_dropout": 0.0,
     "smoothing": 0.0,

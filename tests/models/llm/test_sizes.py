@@ -51,11 +51,12 @@ def test_a_control_is_of_equal_size_up_to_two_percent_on_minilm(
 ) -> None:
     """Of what lies beside the item table, which all rows have; rank 40 needs more ranks than one expert may have."""
     names = ("shared", "semantic", "behavioural")
-    full, one = Config(rank=rank, views="both"), Config(views="both", **changes, **dict(zip(names, pools, strict=True)))
+    usual: dict[str, Any] = {"views": "both", "signals": ("context", "user", "interaction")}
+    full, one = Config(rank=rank, **usual), Config(**usual, **changes, **dict(zip(names, pools, strict=True)))
     table = 4385 * 384
     size = trainable(full, 4385, 0)
     experts, own = lone(one, size, 4385, 0)
     counts = {name: experts * count for name, count in zip(names, pools, strict=True)}
-    found = trainable(Config(views="both", **changes, **counts, rank=own), 4385, 0)
+    found = trainable(Config(**usual, **changes, **counts, rank=own), 4385, 0)
     assert found - table == pytest.approx(size - table, rel=0.02)
     assert experts * sum(pools) == (2 if rank == 40 else sum(pools))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from l2rec.errors import SettingError
-from l2rec.models.llm.l2rec import Model
+from l2rec.models.llm.l2rec import Config, Model
 from tests import worlds
 from tests.models.llm.little import FORMS, SEQUENCES, made, steps
 
@@ -44,6 +44,7 @@ PARTS = {
     "no bpc": ALL_PARTS - {"bpc"},
     "no view loss": ALL_PARTS - {"view_retrieval"},
 }
+UNBALANCED = {"no balance", "static gates", "no view experts", "plain LoRA", "input", "output"}
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
@@ -57,7 +58,7 @@ def test_every_switch_trains_and_makes_a_difference(switch: str, backbone: Path)
     assert found[-1] != expected[-1]
     answers = model.eval().scores(worlds.batch_of([[3, 10], [], [7, 22, 8]], attributes=2))
     assert answers.isfinite().all()
-    assert (found[0]["balance"] == 0) == (switch in ("no balance", "no view experts", "plain LoRA", "input"))
+    assert (found[0]["balance"] == 0) == (switch in UNBALANCED)
 
 
 def readings(model: Model) -> dict[str, float]:
@@ -79,6 +80,23 @@ def test_readings_name_the_views_that_are_on(backbone: Path) -> None:
     assert readings(made(backbone, fusion="mean"))["acf/share"] == 0.5
     whole = readings(made(backbone, semantic=3))
     assert sum(whole[f"experts/semantic/block1/e{n}"] for n in range(3)) == pytest.approx(1)
+
+
+def test_static_gates_are_everybodys_and_leave_no_expert_idle(backbone: Path) -> None:
+    default = Config.model_fields["signals"].default
+    assert default == ()
+    model = made(backbone, signals=default)
+    assert (model.network.plan.pools.semantic, model.network.plan.pools.behavioural) == (2, 2)
+    found = readings(model)
+    usage = {
+        name.rsplit("/", 1)[1]: value for name, value in found.items() if name.startswith("experts/semantic/block0")
+    }
+    assert usage == {"e0": 0.5, "e1": 0.5}
+    for pair in model.network.reader.choices:
+        for choice in pair:
+            assert choice is not None
+            assert torch.equal(choice.gates, choice.gates[:1, :1].expand_as(choice.gates))
+    assert made(backbone, signals=(), semantic=1).network.plan.pools.semantic == 1
 
 
 def trainable(model: Model) -> int:

@@ -15,8 +15,9 @@ class Config(ReadingSettings):
     views: Literal["both", "semantic", "behavioural"] = "behavioural"
     """Which views of the history are read; both take about four times as long as the behavioural one, and beside words
     and shortcut are not shown to help."""
-    fusion: Literal["acf", "mean", "gate-less"] = "acf"
-    """How two views become one vector: a dynamic gate, one half each, or one learned gate for everybody."""
+    fusion: Literal["acf", "mean", "gate-less"] = "mean"
+    """How two views become one vector: the paper's dynamic gate, which is not shown to help here, one half each, or one
+    learned gate for everybody."""
     integration: Literal["parameter", "input", "output"] = "parameter"
     """Where behaviour meets text: experts on shared weights, item vectors in the text, or two passes tied by a loss."""
     shared: int = Field(default=2, ge=0, le=64)
@@ -31,8 +32,9 @@ class Config(ReadingSettings):
     """Routed experts that are on at a position."""
     scale: float = Field(default=2.0, gt=0)
     """Factor of the experts' correction."""
-    signals: tuple[Literal["context", "user", "interaction"], ...] = ("context", "user", "interaction")
-    """What a router reads; an empty list gives static gates, the same for every user."""
+    signals: tuple[Literal["context", "user", "interaction"], ...] = ()
+    """What a router reads, any of context, user and interaction; with none the gates are the same for every user, and
+    of a view's experts only `top` are made. The paper's router reads all three; here it is not shown to help."""
     router_width: int = Field(default=8, ge=1, le=1024)
     """Width of the router's interaction between context and user."""
     words: bool = True
@@ -52,7 +54,7 @@ class Config(ReadingSettings):
     bpc_temperature: float = Field(default=0.1, gt=0)
     """Temperature of that loss."""
     balance_weight: float = Field(default=0.01, ge=0)
-    """Weight of the load-balancing loss; 0 switches it off."""
+    """Weight of the load-balancing loss of routers that read something; 0 switches it off."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -63,7 +65,9 @@ class Config(ReadingSettings):
     def plan(self) -> Plan:
         """See the base class; the controls of the claim keep the same number of ranks."""
         total = self.shared + self.semantic + self.behavioural
-        pools, signals, fusion = (self.shared, self.semantic, self.behavioural), self.signals, self.fusion
+        most = max(self.semantic, self.behavioural) if self.signals else self.top
+        pools = (self.shared, min(self.semantic, most), min(self.behavioural, most))
+        signals, fusion = self.signals, self.fusion
         top, half = self.top, max(total // 2, 1)
         if self.integration == "input":
             pools, signals = (total, 0, 0), ()

@@ -159,6 +159,9 @@ class Model(Reading, Resuming, Explaining):
         return {"bpc": config.bpc_weight * bpc_loss(said[0], said[1], owners, config.bpc_temperature)}
 
     def _balance(self, rows: views.Rows) -> Float[Tensor, ""]:
+        """Over the routers that choose; static gates have nothing to balance."""
+        if not self.network.plan.signals:
+            return rows.embeddings.new_zeros(())
         terms = [
             balance_loss(choice, rows.mask[:, part])
             for pair in self.network.reader.choices
