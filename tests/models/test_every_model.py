@@ -23,6 +23,8 @@ SMALL: dict[str, Any] = {
     "rank": 2,
     "tokens_per_item": 4,
     "views": "both",
+    "fusion": "acf",
+    "signals": ("context", "user", "interaction"),
     "item_tokens": 8,
     "projector_width": 16,
     "preparation": 1,

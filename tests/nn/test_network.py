@@ -144,7 +144,8 @@ def test_qwen3_with_the_papers_experts_trains_32_million_parameters() -> None:
         vocab_size=151936,
         tie_word_embeddings=True,
     )
-    settings = Config(targets="ffn", shared=2, semantic=4, behavioural=4, rank=8, words=False, shortcut=False)
+    pools = {"shared": 2, "semantic": 4, "behavioural": 4, "rank": 8}
+    settings = Config(targets="ffn", **pools, signals=("context", "user", "interaction"), words=False, shortcut=False)
     with torch.device("meta"):
         frozen = backbone.from_config(config, torch.bfloat16)
         made = Network(settings.plan(), frozen, torch.zeros(50, 1024), torch.ones(50, dtype=torch.bool), 0)

@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
 }
 FORMS: dict[str, dict[str, Any]] = {
     "semantic": {"views": "semantic"},
-    "behavioural": {"views": "behavioural"},
+    "behavioural": {"views": "behavioural", "signals": ()},
     "mean": {"fusion": "mean"},
     "gate-less": {"fusion": "gate-less"},
     "input": {"integration": "input"},

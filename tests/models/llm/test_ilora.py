@@ -39,8 +39,9 @@ def gates(model: Hybrid, history: list[int]) -> list[Tensor]:
     return [pair[0].gates[0] for pair in model.network.reader.choices if pair[0] is not None]
 
 
-def test_all_slices_have_as_many_ranks_as_all_experts_of_l2rec() -> None:
-    assert ilora.Config().plan().pools.ranks == l2rec.Config().plan().pools.ranks == 80
+def test_all_slices_have_as_many_ranks_as_all_experts_of_the_papers_l2rec() -> None:
+    papers = l2rec.Config(views="both", signals=("context", "user", "interaction"))
+    assert ilora.Config().plan().pools.ranks == papers.plan().pools.ranks == 80
 
 
 @torch.no_grad()

@@ -11,8 +11,9 @@ from tests import worlds
 from tests.models.llm.test_hybrid import made
 
 
-def test_the_lora_has_as_many_ranks_as_all_experts_of_l2rec() -> None:
-    assert llara.Config().plan().pools.ranks == l2rec.Config().plan().pools.ranks == 80
+def test_the_lora_has_as_many_ranks_as_all_experts_of_the_papers_l2rec() -> None:
+    papers = l2rec.Config(views="both", signals=("context", "user", "interaction"))
+    assert llara.Config().plan().pools.ranks == papers.plan().pools.ranks == 80
 
 
 @torch.no_grad()

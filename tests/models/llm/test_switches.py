@@ -44,7 +44,7 @@ PARTS = {
     "no bpc": ALL_PARTS - {"bpc"},
     "no view loss": ALL_PARTS - {"view_retrieval"},
 }
-UNBALANCED = {"no balance", "static gates", "no view experts", "plain LoRA", "input", "output"}
+UNBALANCED = {"no balance", "static gates", "behavioural", "no view experts", "plain LoRA", "input", "output"}
 
 
 @pytest.mark.parametrize("switch", SWITCHES)

@@ -12,7 +12,7 @@ __all__ = ["SPACE", "Config", "Model"]
 
 
 class Config(HybridSettings):
-    """Settings of iLoRA; all slices together have as many ranks as all experts of L2Rec."""
+    """Settings of iLoRA; all slices together have as many ranks as all experts of L2Rec in its paper."""
 
     experts: int = Field(default=4, ge=1, le=64)
     """Slices K that the LoRA is cut into."""

@@ -12,7 +12,7 @@ __all__ = ["SPACE", "Config", "Model"]
 
 
 class Config(HybridSettings):
-    """Settings of LLaRA; the LoRA has as many ranks as all experts of L2Rec together."""
+    """Settings of LLaRA; the LoRA has as many ranks as all experts of L2Rec in its paper."""
 
     rank: int = Field(default=80, ge=1, le=1024)
     """Rank of the LoRA."""
