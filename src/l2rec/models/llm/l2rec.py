@@ -13,7 +13,7 @@ from l2rec.models.llm._settings import Config
 from l2rec.nn import bank, prompts, views
 from l2rec.nn.fusion import bpc_loss
 from l2rec.nn.readings import acf_readings, expert_use, routing_readings
-from l2rec.nn.router import balance_loss
+from l2rec.nn.router import Choice, balance_loss
 from l2rec.types import Batch, Items, Loss
 
 __all__ = ["SPACE", "Config", "Model"]
@@ -67,7 +67,7 @@ class Model(Reading, Resuming, Explaining):
         if len(projected) == 2:
             parts |= self._view_losses(projected, items, targets) | self._tied(said, owners)
         if int(self.steps) % 10 == 1:
-            self.readings = routing_readings(self.network.reader.choices, rows)
+            self.readings = routing_readings(self._choices, rows)
             if len(projected) == 2:
                 share = self.network.fusion.share(projected[0], projected[1], state[at]).detach().mean(-1)
                 self.readings |= acf_readings(share, batch.mask.cumsum(1)[at])
@@ -99,7 +99,12 @@ class Model(Reading, Resuming, Explaining):
         """See the base class."""
         rows, _ = self.network.rows(batch, self.tokens.to(batch.items.device))
         self.network.read(rows)
-        return expert_use(self.network.reader.choices, rows)
+        return expert_use(self._choices, rows)
+
+    @property
+    def _choices(self) -> list[tuple[Choice | None, Choice | None]]:
+        """What the routers chose in the last pass, a block; static gates choose nothing."""
+        return self.network.reader.choices if self.network.plan.signals else []
 
     @property
     def can_read(self) -> bool:
@@ -159,12 +164,9 @@ class Model(Reading, Resuming, Explaining):
         return {"bpc": config.bpc_weight * bpc_loss(said[0], said[1], owners, config.bpc_temperature)}
 
     def _balance(self, rows: views.Rows) -> Float[Tensor, ""]:
-        """Over the routers that choose; static gates have nothing to balance."""
-        if not self.network.plan.signals:
-            return rows.embeddings.new_zeros(())
         terms = [
             balance_loss(choice, rows.mask[:, part])
-            for pair in self.network.reader.choices
+            for pair in self._choices
             for choice, part in zip(pair, rows.layout.slices, strict=True)
             if choice is not None
         ]
