@@ -111,6 +111,8 @@ def settings(shape: Shape, folder: Path) -> Config:
         pretrained=False,
         views="both",
         fusion="acf",
+        semantic=4,
+        behavioural=4,
         signals=("context", "user", "interaction"),
         history=shape.history,
         tokens_per_item=shape.tokens,

@@ -24,6 +24,8 @@ SMALL: dict[str, Any] = {
     "tokens_per_item": 4,
     "views": "both",
     "fusion": "acf",
+    "semantic": 4,
+    "behavioural": 4,
     "signals": ("context", "user", "interaction"),
     "item_tokens": 8,
     "projector_width": 16,

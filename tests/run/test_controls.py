@@ -25,8 +25,6 @@ ROWS = (
     *("integration-input", "integration-output", "plain-lora", "experts-2", "experts-8", "rank-4", "rank-16"),
     *("share-10", "share-30", "random-backbone", "no-third-signal"),
 )
-OF_THE_DEFAULT = ("fusion-acf", "personal-router")
-"""Rows of a model that has the defaults for them, which the little one of these tests has not."""
 
 
 def little(world: World, backbone: Path, **more: Any) -> RunSettings:  # noqa: F811
@@ -41,7 +39,7 @@ def found(world: World, backbone: Path) -> Controls:  # noqa: F811
 
 def test_the_rows_of_the_claim_are_all_there(found: Controls) -> None:
     assert [row.part.name for row in found.rows] == list(ROWS)
-    assert found.left_out == dict.fromkeys(OF_THE_DEFAULT, "the full model is like this already.")
+    assert found.left_out == {"fusion-acf": "the full model is like this already."}
     assert all(row.part.words for row in found.rows)
 
 
@@ -60,7 +58,7 @@ def test_a_row_differs_from_the_full_model_in_what_it_says_alone(found: Controls
 def test_what_the_full_model_lacks_already_is_no_row(world: World, backbone: Path) -> None:  # noqa: F811
     prepared = load(world.prepared)
     without = controls(little(world, backbone, bpc_weight=0.0, transition_weight=0.0, rank=4), prepared)
-    assert set(without.left_out) == {"no-bpc", "no-third-signal", "rank-4", *OF_THE_DEFAULT}
+    assert set(without.left_out) == {"no-bpc", "no-third-signal", "rank-4", "fusion-acf"}
     assert without.left_out["no-bpc"] == "the full model is like this already."
     joined = controls(little(world, backbone, integration="input"), prepared)
     assert joined.left_out["view-semantic"].startswith("model: ")
@@ -89,20 +87,27 @@ def test_a_model_of_the_mean_is_put_against_the_gate(world: World, backbone: Pat
     assert "fusion-mean" in found.left_out
     row = next(row for row in found.rows if row.part.name == "fusion-acf")
     assert row.settings.model["fusion"] == "acf"
+    assert row.part.words == "the views' mean, against a gate between the views that reads the user"
     assert row.trainable > found.rows[0].trainable
+    tied = controls(little(world, backbone, integration="output"), load(world.prepared))
+    same = {"fusion-acf", "fusion-mean", "fusion-gate-less", "static-gates"}
+    assert same <= set(tied.left_out), "two passes have neither gate nor router"
+    assert not same & {row.part.name for row in tied.rows}
 
 
 def test_a_model_of_static_gates_is_put_against_a_router_and_has_no_row_that_takes_one_out(
     world: World,
     backbone: Path,  # noqa: F811
 ) -> None:
-    static = controls(little(world, backbone, signals=()), load(world.prepared))
+    static = controls(little(world, backbone, signals=(), semantic=2, behavioural=2), load(world.prepared))
     without = {f"no-{signal}-signal" for signal in ("context", "user", "interaction")}
     without |= {"static-gates", "static-gates-all-on", "no-balance", "experts-2", "experts-8"}
     assert set(static.left_out) == {*without, "fusion-acf"}
     assert {static.left_out[name] for name in without} == {"the full model's gates are static."}
     rows = {row.part.name: row for row in static.rows}
-    assert rows["personal-router"].settings.model["signals"] == ["context", "user", "interaction"]
+    router = rows["personal-router"].settings.model
+    assert router["signals"] == ["context", "user", "interaction"]
+    assert router["semantic"] == router["behavioural"] == 4
     assert rows["personal-router"].trainable > rows["full"].trainable
     near = abs(rows["plain-lora"].trainable - rows["full"].trainable)
     assert near < 0.05 * rows["full"].trainable

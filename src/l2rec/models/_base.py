@@ -247,5 +247,5 @@ class Explaining(ABC):
     def expert_use(self, batch: Batch) -> dict[str, list[list[float]]]:
         """Returns, for each view, block and expert, the share of choices in row 0 that fell on the expert.
 
-        A view without experts to choose from is left out; the shares of one block add up to 1.
+        A view where nothing chooses among experts is left out; the shares of one block add up to 1.
         """

@@ -127,8 +127,7 @@ def ablate(found: Controls, order: Order, tell: Callable[[str], None]) -> Ablati
         runs[control.part.name] = own = _trained(control, order)
         means = [run.evaluate(order.part, device=order.options.device).metrics[CHIEF].mean for run in own]
         mean = sum(means) / len(means)
-        if not there:
-            gc.collect()  # hooks tie a model into a ring, which would outlive its row
+        gc.collect()  # hooks tie a model into a ring, which would outlive its row
         tell(f"{at}: {order.part} {CHIEF} {number(mean)}{', taken as it is' if there else ''}")
     runs |= {c.part.name: _trained(c, order) for c in found.rows if c not in rows and _is_there(c, order)}
     rows = [control for control in found.rows if control.part.name in runs]

@@ -35,7 +35,14 @@ _OF_A_ROUTER = {
     *(f"no-{signal}-signal" for signal in _SIGNALS),
     *("static-gates", "static-gates-all-on", "no-balance", "experts-2", "experts-8"),
 }
-"""Rows that ask something of a router that chooses: with static gates they would be the full model again."""
+"""Rows about a choice among experts, which static gates do not have."""
+_FUSED = {
+    "acf": "a gate between the views that reads the user",
+    "mean": "the views' mean",
+    "gate-less": "one gate between the views for everybody",
+}
+_OF_THE_PLAN = {"shared", "semantic", "behavioural", "rank", "top", "scale", "signals", "router_width", "fusion"}
+"""Settings that have no effect but the network's shape."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def controls(settings: RunSettings, prepared: Prepared, device: str | None = Non
         except SettingError as error:
             left_out[part.name] = str(error)
             continue
-        if own == full:
+        if _is_same(own, full):
             left_out[part.name] = "the full model is like this already."
             continue
         rows.append(Control(part, own, _size(own, prepared) if _is_subject(own) else rows[0].trainable))
@@ -115,8 +122,18 @@ def controls(settings: RunSettings, prepared: Prepared, device: str | None = Non
 def _lacking(config: Config) -> dict[str, str]:
     """Why a row is none, by name, where it asks for more than the full model has."""
     one_view = dict.fromkeys(_OF_TWO_VIEWS, "the full model reads one view.") if config.views != "both" else {}
-    static = dict.fromkeys(_OF_A_ROUTER, "the full model's gates are static.") if not config.signals else {}
+    static = dict.fromkeys(_OF_A_ROUTER, "the full model's gates are static.") if not config.plan().signals else {}
     return one_view | static
+
+
+def _is_same(own: RunSettings, full: RunSettings) -> bool:
+    """Whether two settings make the same network and train it alike."""
+    if own == full or not _is_subject(own):
+        return own == full
+    one, other = _config(own), _config(full)
+    kept = [config.model_dump(exclude=_OF_THE_PLAN) for config in (one, other)]
+    rest = own.model_copy(update={"model": full.model}) == full
+    return rest and kept[0] == kept[1] and one.plan() == other.plan()
 
 
 def _is_subject(settings: RunSettings) -> bool:
@@ -155,18 +172,16 @@ def _parts(full: RunSettings, prepared: Prepared) -> Iterator[Part]:
 def _fixed(config: Config) -> Iterator[Part]:
     yield Part("view-semantic", "the behavioural view", ('model.views="semantic"', "model.behavioural=0"))
     yield Part("view-behavioural", "the semantic view", ('model.views="behavioural"', "model.semantic=0"))
-    yield Part("fusion-acf", "the views' mean, against a gate that reads the user", ('model.fusion="acf"',))
-    yield Part("fusion-mean", "a gate between the views, against their mean", ('model.fusion="mean"',))
-    gate = "a gate that reads the user, against one gate for everybody"
-    yield Part("fusion-gate-less", gate, ('model.fusion="gate-less"',))
+    for fusion, words in _FUSED.items():
+        against = f"{_FUSED[config.fusion]}, against {words}"
+        yield Part(f"fusion-{fusion}", against, (f'model.fusion="{fusion}"',))
     yield Part("no-shared-experts", "the shared experts", ("model.shared=0",))
     yield Part("no-view-experts", "the views' own experts", ("model.semantic=0", "model.behavioural=0"))
     for signal in _SIGNALS:
         left = ", ".join(f'"{other}"' for other in config.signals if other != signal)
         yield Part(f"no-{signal}-signal", f"what the routers read: {signal}", (f"model.signals=[{left}]",))
-    every_signal = ", ".join(f'"{signal}"' for signal in _SIGNALS)
-    router = "gates that are the same for everybody, against a personal router"
-    yield Part("personal-router", router, (f"model.signals=[{every_signal}]",))
+    if not config.signals:
+        yield _router(config)
     static = ("model.signals=[]", "model.balance_weight=0.0")
     yield Part("static-gates", "a personal router", static)
     every = max(config.semantic, config.behavioural, 1)
@@ -176,6 +191,14 @@ def _fixed(config: Config) -> Iterator[Part]:
     yield Part("no-shortcut", "item vectors that go past the backbone", ("model.shortcut=false",))
     yield Part("no-bpc", "the loss that ties the views (BPC)", ("model.bpc_weight=0.0",))
     yield Part("no-balance", "the loss that balances the experts", ("model.balance_weight=0.0",))
+
+
+def _router(config: Config) -> Part:
+    """Twice the experts, so that there is something to choose."""
+    read = ", ".join(f'"{signal}"' for signal in _SIGNALS)
+    pools = (f"model.semantic={2 * config.semantic}", f"model.behavioural={2 * config.behavioural}")
+    words = "gates that are the same for everybody, against a personal router that chooses among twice the experts"
+    return Part("personal-router", words, (f"model.signals=[{read}]", *pools))
 
 
 def _of_equal_size(full: RunSettings, prepared: Prepared) -> Iterator[Part]:

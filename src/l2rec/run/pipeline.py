@@ -284,7 +284,7 @@ def train_seeds(settings: RunSettings, folder: Path, seeds: Sequence[int], optio
         with_source(own, occasion)  # refused before the first is written
     runs = []
     for own, place, occasion in each:
-        before = RunFolder.finished(place)
+        before = RunFolder.finished(place) if occasion.resume else None
         runs.append(train(own, place, occasion))
         if runs[-1].manifest.finished != before:
             gc.collect()  # hooks tie a model into a ring, which would outlive it by gigabytes

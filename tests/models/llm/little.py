@@ -15,6 +15,8 @@ from tests import worlds
 SMALL: dict[str, Any] = {
     "views": "both",
     "fusion": "acf",
+    "semantic": 4,
+    "behavioural": 4,
     "history": 8,
     "dtype": "float32",
     "rank": 2,
@@ -31,7 +33,8 @@ SMALL: dict[str, Any] = {
 }
 FORMS: dict[str, dict[str, Any]] = {
     "semantic": {"views": "semantic"},
-    "behavioural": {"views": "behavioural", "signals": ()},
+    "behavioural": {"views": "behavioural"},
+    "static": {"views": "behavioural", "signals": (), "behavioural": 2},
     "mean": {"fusion": "mean"},
     "gate-less": {"fusion": "gate-less"},
     "input": {"integration": "input"},

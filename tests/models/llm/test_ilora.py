@@ -40,7 +40,7 @@ def gates(model: Hybrid, history: list[int]) -> list[Tensor]:
 
 
 def test_all_slices_have_as_many_ranks_as_all_experts_of_the_papers_l2rec() -> None:
-    papers = l2rec.Config(views="both", signals=("context", "user", "interaction"))
+    papers = l2rec.Config(semantic=4, behavioural=4)
     assert ilora.Config().plan().pools.ranks == papers.plan().pools.ranks == 80
 
 

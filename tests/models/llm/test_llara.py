@@ -12,7 +12,7 @@ from tests.models.llm.test_hybrid import made
 
 
 def test_the_lora_has_as_many_ranks_as_all_experts_of_the_papers_l2rec() -> None:
-    papers = l2rec.Config(views="both", signals=("context", "user", "interaction"))
+    papers = l2rec.Config(semantic=4, behavioural=4)
     assert llara.Config().plan().pools.ranks == papers.plan().pools.ranks == 80
 
 

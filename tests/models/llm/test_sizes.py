@@ -52,7 +52,8 @@ def test_a_control_is_of_equal_size_up_to_two_percent_on_minilm(
     """Of what lies beside the item table, which all rows have; rank 40 needs more ranks than one expert may have."""
     names = ("shared", "semantic", "behavioural")
     usual: dict[str, Any] = {"views": "both", "signals": ("context", "user", "interaction")}
-    full, one = Config(rank=rank, **usual), Config(**usual, **changes, **dict(zip(names, pools, strict=True)))
+    full = Config(rank=rank, semantic=4, behavioural=4, **usual)
+    one = Config(**usual, **changes, **dict(zip(names, pools, strict=True)))
     table = 4385 * 384
     size = trainable(full, 4385, 0)
     experts, own = lone(one, size, 4385, 0)

@@ -10,22 +10,22 @@ from l2rec.nn.router import Pools
 
 
 class Config(ReadingSettings):
-    """Settings of L2Rec; the defaults are what validated best on amazon-scientific-2018 with MiniLM."""
+    """Settings of L2Rec; the defaults are the simplest that no other was shown to beat on amazon-scientific-2018."""
 
     views: Literal["both", "semantic", "behavioural"] = "behavioural"
     """Which views of the history are read; both take about four times as long as the behavioural one, and beside words
     and shortcut are not shown to help."""
     fusion: Literal["acf", "mean", "gate-less"] = "mean"
-    """How two views become one vector: the paper's dynamic gate, which is not shown to help here, one half each, or one
-    learned gate for everybody."""
+    """How two views become one vector: `acf`, a gate that reads views and user, as in the paper; `mean`, one half each;
+    `gate-less`, one learned gate for everybody."""
     integration: Literal["parameter", "input", "output"] = "parameter"
     """Where behaviour meets text: experts on shared weights, item vectors in the text, or two passes tied by a loss."""
     shared: int = Field(default=2, ge=0, le=64)
     """Shared experts, always on."""
-    semantic: int = Field(default=4, ge=0, le=64)
-    """Experts that the semantic view chooses from."""
-    behavioural: int = Field(default=4, ge=0, le=64)
-    """Experts that the behavioural view chooses from."""
+    semantic: int = Field(default=2, ge=0, le=64)
+    """Experts of the semantic view; more than `top` are of use to a router that chooses among them (`signals`)."""
+    behavioural: int = Field(default=2, ge=0, le=64)
+    """Experts of the behavioural view, likewise."""
     rank: int = Field(default=8, ge=1, le=256)
     """Rank of each expert."""
     top: int = Field(default=2, ge=1, le=64)
@@ -34,7 +34,8 @@ class Config(ReadingSettings):
     """Factor of the experts' correction."""
     signals: tuple[Literal["context", "user", "interaction"], ...] = ()
     """What a router reads, any of context, user and interaction; with none the gates are the same for every user, and
-    of a view's experts only `top` are made. The paper's router reads all three; here it is not shown to help."""
+    what a view has beyond `top` experts lies idle. The paper's router reads all three of them, and chooses two experts
+    among four."""
     router_width: int = Field(default=8, ge=1, le=1024)
     """Width of the router's interaction between context and user."""
     words: bool = True
@@ -65,9 +66,7 @@ class Config(ReadingSettings):
     def plan(self) -> Plan:
         """See the base class; the controls of the claim keep the same number of ranks."""
         total = self.shared + self.semantic + self.behavioural
-        most = max(self.semantic, self.behavioural) if self.signals else self.top
-        pools = (self.shared, min(self.semantic, most), min(self.behavioural, most))
-        signals, fusion = self.signals, self.fusion
+        pools, signals, fusion = (self.shared, self.semantic, self.behavioural), self.signals, self.fusion
         top, half = self.top, max(total // 2, 1)
         if self.integration == "input":
             pools, signals = (total, 0, 0), ()

@@ -68,7 +68,7 @@ class Model(Reading, Resuming, Explaining):
             parts |= self._view_losses(projected, items, targets) | self._tied(said, owners)
         if int(self.steps) % 10 == 1:
             self.readings = routing_readings(self._choices, rows)
-            if len(projected) == 2:
+            if len(projected) == 2 and self.network.plan.fusion != "mean":
                 share = self.network.fusion.share(projected[0], projected[1], state[at]).detach().mean(-1)
                 self.readings |= acf_readings(share, batch.mask.cumsum(1)[at])
         total = torch.stack(list(parts.values())).sum()
@@ -103,7 +103,7 @@ class Model(Reading, Resuming, Explaining):
 
     @property
     def _choices(self) -> list[tuple[Choice | None, Choice | None]]:
-        """What the routers chose in the last pass, a block; static gates choose nothing."""
+        """What the routers chose in the last pass, a pair for each block; empty where the gates are static."""
         return self.network.reader.choices if self.network.plan.signals else []
 
     @property
