@@ -13,7 +13,7 @@ from tests.models.test_every_model import fresh
 from tests.models.test_later_items import VARIANTS, later, steps
 
 THIRD = {"transition_weight": 2.0, "top": 2}
-NAMES = {"semantic": {"text"}, "behavioural": {"behaviour"}, "input": {"mixed"}}
+NAMES = {"semantic": {"text"}, "behavioural": {"behaviour"}, "static": {"behaviour"}, "input": {"mixed"}}
 
 every_explaining_model = pytest.mark.parametrize("name", [n for n in names() if issubclass(find(n).model, Explaining)])
 every_variant = pytest.mark.parametrize("variant", VARIANTS)

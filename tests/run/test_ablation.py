@@ -77,7 +77,7 @@ def test_table_and_report_hold_what_was_found(told: tuple[Ablation, Path, list[s
     assert "<h1>Ablation of little.toml</h1>" in page
     assert "What each part does" in page
     worse = sum(line.contrast is not None and line.contrast.verdict == "worse" for line in ablation.lines)
-    assert f"Of 3 rows, {worse} shown to be worse than full, so that their parts help." in page
+    assert f"Of 3 rows, {worse} shown to be worse than full, so that what differs helps there." in page
     assert "Differences to full: " in page
     assert all(line.sentence.split(" (")[0] in page for line in ablation.lines if line.sentence)
     assert "What users were shown" not in page, "those are of the test part"

@@ -13,7 +13,7 @@ def ablate(
     config: Annotated[Path, typer.Argument(help="TOML file with the settings of the full model.")],
     out: Annotated[Path | None, typer.Option(help="Folder; runs/ablation/NAME OF THE FILE where left out.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Several seeds, e.g. 0,1,2; the file's own where left out.")] = None,
-    only: Annotated[str | None, typer.Option(help="Rows, e.g. fusion-mean,no-bpc; all where left out.")] = None,
+    only: Annotated[str | None, typer.Option(help="Rows, e.g. no-words,no-shortcut; all where left out.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of every row, e.g. training.epochs=1; may be repeated.")
     ] = None,
@@ -22,7 +22,7 @@ def ablate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print ablation.json.")] = False,
 ) -> None:
-    """Take a model's parts out, one by one.
+    """Take a model's parts out, or put some in, one by one.
 
     Each row is an ordinary run in OUT/NAME: the settings of CONFIG with a few changed. Rows that are finished are taken
     as they are, an interrupted one goes on. Prints a table of all finished rows, each tested against the full model by

@@ -92,7 +92,7 @@ def _headline(data: ReportData) -> str:
     if not data.parts or not tests:
         return leaderboard.headline(data.comparison)
     worse = sum(test.verdict == "worse" for test in tests)
-    return f"Of {len(tests)} rows, {worse} shown to be worse than {tests[0].against}, so that their parts help."
+    return f"Of {len(tests)} rows, {worse} shown to be worse than {tests[0].against}, so that what differs helps there."
 
 
 def _key(label: str, number: int) -> Key:

@@ -64,7 +64,7 @@ class Config(ReadingSettings):
         return self
 
     def plan(self) -> Plan:
-        """See the base class; the controls of the claim keep the same number of ranks."""
+        """See the base class; input and output have as many ranks as all of the pools together."""
         total = self.shared + self.semantic + self.behavioural
         pools, signals, fusion = (self.shared, self.semantic, self.behavioural), self.signals, self.fusion
         top, half = self.top, max(total // 2, 1)

@@ -1,4 +1,4 @@
-"""L2Rec: one frozen language model reads a history as text and as items; routed low-rank experts bend it for each."""
+"""L2Rec: one frozen language model reads a history as text or items; low-rank experts bend it for view and user."""
 
 import torch
 from jaxtyping import Float, Int

@@ -53,7 +53,7 @@ class ExplanationBody(Settings):
     items: list[ReasonsBody]
     """The items that were asked for, or the user's list."""
     experts: dict[str, list[list[float]]]
-    """Per view and block, the share of choices that fell on each expert; empty where the model has none."""
+    """Per view and block, the share of choices that fell on each expert; empty where nothing chooses among experts."""
     version: str
     """The release that says so."""
     notes: list[str]

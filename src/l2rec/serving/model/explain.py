@@ -54,7 +54,8 @@ class Explanation:
 
     Attributes:
         items: The reasons of each item, in the order in which they were asked for.
-        experts: Per view, block and expert, the share of choices that fell on it; empty where the model has none.
+        experts: Per view, block and expert, the share of choices that fell on it; empty where nothing
+            chooses among experts.
     """
 
     items: tuple[Reasons, ...]

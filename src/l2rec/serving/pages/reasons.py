@@ -83,7 +83,7 @@ class Told:
     Attributes:
         items: By item number.
         names: Parts that the bars have, each with the number of its colour.
-        experts: Expert use, a view each; empty where the model has none.
+        experts: Expert use, a view each; empty where nothing chooses among experts.
     """
 
     items: Mapping[int, Why]
