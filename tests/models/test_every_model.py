@@ -10,6 +10,7 @@ from torch import Tensor
 
 from l2rec.config import ModelSettings, TrainingSettings, read_toml, to_toml, validated
 from l2rec.models import Counter, Learner, Recommender, _checkpoint, find, names
+from l2rec.nn.router import SIGNALS
 from l2rec.training.loop import Occasion, fit
 from l2rec.types import Batch
 from tests import worlds
@@ -26,7 +27,7 @@ SMALL: dict[str, Any] = {
     "fusion": "acf",
     "semantic": 4,
     "behavioural": 4,
-    "signals": ("context", "user", "interaction"),
+    "signals": SIGNALS,
     "item_tokens": 8,
     "projector_width": 16,
     "preparation": 1,

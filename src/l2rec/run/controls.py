@@ -1,6 +1,6 @@
 """The controls of a claim: a table's rows, each the settings of the full model with a part of it taken out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from l2rec.config import RunSettings, overridden, validated
@@ -10,6 +10,7 @@ from l2rec.errors import SettingError
 from l2rec.models import find
 from l2rec.models.llm._settings import Config
 from l2rec.models.llm._sizes import lone, trainable
+from l2rec.nn.router import SIGNALS
 from l2rec.nn.words import bags_of, shared_words
 from l2rec.run.pipeline import plan, resolved
 from l2rec.serving.folder import model_config
@@ -17,7 +18,6 @@ from l2rec.serving.folder import model_config
 FULL = "full"
 """The row that all others are tested against."""
 _SUBJECT = "l2rec"
-_SIGNALS = ("context", "user", "interaction")
 _LONE = {
     "integration-input": ("experts on shared weights, against item vectors in the text", "input", (1, 0, 0)),
     "integration-output": ("experts on shared weights, against two passes tied by a loss", "output", (0, 1, 1)),
@@ -32,7 +32,7 @@ _OF_TWO_VIEWS = {
 }
 """Rows that ask something of two views: with one they would be the full model again, or put a view in."""
 _OF_A_ROUTER = {
-    *(f"no-{signal}-signal" for signal in _SIGNALS),
+    *(f"no-{signal}-signal" for signal in SIGNALS),
     *("static-gates", "static-gates-all-on", "no-balance", "experts-2", "experts-8"),
 }
 """Rows about a choice among experts, which static gates do not have."""
@@ -128,12 +128,10 @@ def _lacking(config: Config) -> dict[str, str]:
 
 def _is_same(own: RunSettings, full: RunSettings) -> bool:
     """Whether two settings make the same network and train it alike."""
-    if own == full or not _is_subject(own):
+    if not _is_subject(own) or own.model_copy(update={"model": full.model}) != full:
         return own == full
     one, other = _config(own), _config(full)
-    kept = [config.model_dump(exclude=_OF_THE_PLAN) for config in (one, other)]
-    rest = own.model_copy(update={"model": full.model}) == full
-    return rest and kept[0] == kept[1] and one.plan() == other.plan()
+    return one.plan() == other.plan() and one.model_dump(exclude=_OF_THE_PLAN) == other.model_dump(exclude=_OF_THE_PLAN)
 
 
 def _is_subject(settings: RunSettings) -> bool:
@@ -177,12 +175,12 @@ def _fixed(config: Config) -> Iterator[Part]:
         yield Part(f"fusion-{fusion}", against, (f'model.fusion="{fusion}"',))
     yield Part("no-shared-experts", "the shared experts", ("model.shared=0",))
     yield Part("no-view-experts", "the views' own experts", ("model.semantic=0", "model.behavioural=0"))
-    for signal in _SIGNALS:
-        left = ", ".join(f'"{other}"' for other in config.signals if other != signal)
-        yield Part(f"no-{signal}-signal", f"what the routers read: {signal}", (f"model.signals=[{left}]",))
+    for signal in SIGNALS:
+        left = _reading(other for other in config.signals if other != signal)
+        yield Part(f"no-{signal}-signal", f"what the routers read: {signal}", (left,))
     if not config.signals:
         yield _router(config)
-    static = ("model.signals=[]", "model.balance_weight=0.0")
+    static = (_reading(()), "model.balance_weight=0.0")
     yield Part("static-gates", "a personal router", static)
     every = max(config.semantic, config.behavioural, 1)
     words = "a personal router, against static gates with every expert on"
@@ -195,10 +193,15 @@ def _fixed(config: Config) -> Iterator[Part]:
 
 def _router(config: Config) -> Part:
     """Twice the experts, so that there is something to choose."""
-    read = ", ".join(f'"{signal}"' for signal in _SIGNALS)
     pools = (f"model.semantic={2 * config.semantic}", f"model.behavioural={2 * config.behavioural}")
     words = "gates that are the same for everybody, against a personal router that chooses among twice the experts"
-    return Part("personal-router", words, (f"model.signals=[{read}]", *pools))
+    return Part("personal-router", words, (_reading(SIGNALS), *pools))
+
+
+def _reading(signals: Iterable[str]) -> str:
+    """What makes the routers read these."""
+    named = ", ".join(f'"{signal}"' for signal in signals)
+    return f"model.signals=[{named}]"
 
 
 def _of_equal_size(full: RunSettings, prepared: Prepared) -> Iterator[Part]:

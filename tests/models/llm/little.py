@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2rec.config import validated
 from l2rec.models.llm.l2rec import Config, Model
+from l2rec.nn.router import SIGNALS
 from l2rec.types import Batch, Items
 from tests import worlds
 
@@ -24,7 +25,7 @@ SMALL: dict[str, Any] = {
     "item_tokens": 8,
     "projector_width": 8,
     "router_width": 3,
-    "signals": ("context", "user", "interaction"),
+    "signals": SIGNALS,
     "dropout": 0.0,
     "id_dropout": 0.0,
     "smoothing": 0.0,

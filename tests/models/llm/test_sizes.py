@@ -7,6 +7,7 @@ import pytest
 
 from l2rec.models.llm._settings import Config
 from l2rec.models.llm._sizes import lone, trainable
+from l2rec.nn.router import SIGNALS
 from l2rec.nn.words import bags_of, shared_words
 from tests import worlds
 from tests.models.llm.little import SEQUENCES, made
@@ -51,7 +52,7 @@ def test_a_control_is_of_equal_size_up_to_two_percent_on_minilm(
 ) -> None:
     """Of what lies beside the item table, which all rows have; rank 40 needs more ranks than one expert may have."""
     names = ("shared", "semantic", "behavioural")
-    usual: dict[str, Any] = {"views": "both", "signals": ("context", "user", "interaction")}
+    usual: dict[str, Any] = {"views": "both", "signals": SIGNALS}
     full = Config(rank=rank, semantic=4, behavioural=4, **usual)
     one = Config(**usual, **changes, **dict(zip(names, pools, strict=True)))
     table = 4385 * 384
