@@ -2,10 +2,11 @@
 
 The speed of a training step with experts beside plain LoRA of as many trainable weights, as a share of what the card's
 matrix product gives in the same run, with the memory that it takes; the best ten of a million items for a million users
-beside the bare products; the tables of `configs/` with more seeds. `--small` cuts it to what shows that the program
-runs, e.g. on a CPU; its figures claim nothing and never replace those of a card.
+beside the bare products; the tables of `configs/` and docs/results.md with more seeds. `--small` cuts it to what shows
+that the program runs, e.g. on a CPU; its figures claim nothing and never replace those of a card. README.md gets the
+figures of the first two parts.
 
-    python bench/gpu.py [--parts speed,search,tables] [--device cuda] [--tables scientific,beauty] [--seeds 0,1,2,3,4]
+    python bench/gpu.py [--parts speed,search,tables] [--device cuda] [--tables scientific,...] [--seeds 0,1,2,3,4]
     python bench/gpu.py --device cpu --small
 """
 
@@ -20,7 +21,9 @@ from typing import Any
 
 import torch
 
+import gpu_jobs
 import gpu_search
+import gpu_show
 import gpu_speed
 import gpu_tables
 from interleaved import RESULTS
@@ -34,7 +37,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--small", action="store_true")
-    parser.add_argument("--tables", default="scientific,beauty")
+    parser.add_argument("--tables", default=",".join(("scientific", "beauty", *gpu_jobs.SHARES, *gpu_jobs.ABLATIONS)))
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; torch's own choice where 0")
@@ -79,6 +82,8 @@ def write(name: str, found: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8")
     print(f"written: bench/results/{path.name}")
+    if name == "gpu":
+        gpu_show.show()
 
 
 def main() -> None:

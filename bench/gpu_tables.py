@@ -1,17 +1,15 @@
-"""The tables with more seeds: every config of a folder trained, measured and compared by the ordinary commands."""
+"""The tables with more seeds: every row trained, measured and compared by the ordinary commands."""
 
 import json
 import shlex
 import subprocess
 import sys
 import time
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CONFIGS = Path("configs")
-"""As seen from the repository's root, where the configs look for their data too."""
+from gpu_jobs import ABLATIONS, CONFIGS, SHARES, SMALL_ABLATION, SMALL_SHARE, Ablation, Row, Share, rows_of, shared_rows
 
 
 @dataclass(frozen=True)
@@ -19,12 +17,14 @@ class Tables:
     """What is trained.
 
     Attributes:
-        names: Folders of `configs/`.
+        names: Folders of `configs/`, or names of `shares` and `ablations`.
         seeds: As `l2rec train --seeds` takes them.
         device: As `--device` takes it.
         runs: Folder of the run folders.
-        changes: Settings that are laid over every config of a learner, as `--set` takes them.
-        only: Configs by name; all of a folder where empty.
+        changes: Settings that are laid over every config of a learner in a folder, as `--set` takes them.
+        only: Configs of a folder by name; all where empty.
+        shares: Tables on a share of the users.
+        ablations: Tables of `l2rec ablate`.
     """
 
     names: tuple[str, ...]
@@ -33,40 +33,49 @@ class Tables:
     runs: Path
     changes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    shares: dict[str, Share] = field(default_factory=lambda: SHARES)
+    ablations: dict[str, Ablation] = field(default_factory=lambda: ABLATIONS)
 
 
 def small(device: str, runs: Path) -> Tables:
-    """Returns one epoch of two models on the bundled sample, with two seeds."""
+    """Returns one epoch of a table of each kind on the bundled sample, with two seeds."""
     changes = ("training.epochs=1", "training.evaluate_every=1")
-    return Tables(("demo",), "0,1", device, runs, changes, ("popularity", "sasrec"))
+    shares, ablations = {"demo-share-50": SMALL_SHARE}, {"demo-ablation": SMALL_ABLATION}
+    names, only = ("demo", *shares, *ablations), ("popularity", "sasrec")
+    return Tables(names, "0,1", device, runs, changes, only, shares, ablations)
 
 
 def measure(asked: Tables) -> dict[str, Any]:
-    """Returns, for each folder, the comparison as `l2rec compare --json` gives it, and what failed.
+    """Returns, for each table, what `l2rec compare --json` or `l2rec ablate --json` gives, and what failed.
 
-    A run that is there already goes on or is taken as it is, so the same call after a kill goes on.
+    A run that is there already goes on or is taken as it is, so the same call after a kill goes on. All that has to be
+    there is looked for before anything is trained.
     """
-    return {name: _table(asked, name) for name in asked.names}
+    rows = {name: _rows(asked, name) for name in asked.names if name not in asked.ablations}
+    return {name: _table(asked, name, rows[name]) if name in rows else _ablation(asked, name) for name in asked.names}
 
 
-def _table(asked: Tables, name: str) -> dict[str, Any]:
+def _rows(asked: Tables, name: str) -> list[Row]:
+    if name in asked.shares:
+        return shared_rows(asked.shares[name])
+    return rows_of(name, asked.only, asked.changes)
+
+
+def _table(asked: Tables, name: str, rows: list[Row]) -> dict[str, Any]:
     done, failed, commands = [], {}, []
-    for config in _configs(asked, name):
-        run = asked.runs / name / config.stem
-        changes = [word for change in asked.changes if _learns(config) for word in ("--set", change)]
-        place = ["--out", str(run), "--device", asked.device]
-        train = ["train", str(config), "--seeds", asked.seeds, *place, "--resume", *changes]
-        evaluate = ["evaluate", str(run), "--device", asked.device]
+    for row in rows:
+        label = row.config.stem
+        run = asked.runs / name / label
         begun = time.perf_counter()
-        for words in (train, evaluate):
+        for words in _of_row(asked, name, row):
             commands.append(shlex.join(["l2rec", *words]))
             code, _ = _said(words)
             if code:
-                failed[config.stem] = f"l2rec {words[0]} ended with {code}"
+                failed[label] = f"l2rec {words[0]} ended with {code}"
                 break
         else:
             done.append(str(run))
-        print(f"{config.stem}: {failed.get(config.stem, 'done')}, {time.perf_counter() - begun:.0f} s", flush=True)
+        print(f"{label}: {failed.get(label, 'done')}, {time.perf_counter() - begun:.0f} s", flush=True)
     compare = ["compare", *done, "--labelled", "--out", str(asked.runs / name / "report.html"), "--json"]
     commands.append(shlex.join(["l2rec", *compare]))
     code, told = _said(compare) if done else (1, "")
@@ -75,26 +84,28 @@ def _table(asked: Tables, name: str) -> dict[str, Any]:
     return {"comparison": None if code else json.loads(told), "failed": failed, "commands": commands}
 
 
-def _configs(asked: Tables, name: str) -> list[Path]:
-    """The configs of a folder whose data are there.
-
-    Raises:
-        SystemExit: there is no such folder, or its data are not prepared.
-    """
-    found = [path for path in sorted((CONFIGS / name).glob("*.toml")) if not asked.only or path.stem in asked.only]
-    if not found:
-        sys.exit(
-            f"--tables {name}: no config in {CONFIGS / name}. Pass a folder of configs/, in the repository's root."
-        )
-    for path in found:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))["data"]
-        if data != "sample" and not Path(data).is_dir():
-            sys.exit(f"{path}: data {data}: not prepared. First: l2rec prepare SOURCE --out {data}")
-    return found
+def _of_row(asked: Tables, name: str, row: Row) -> list[list[str]]:
+    """The commands of a row: trained, or given the weights of another, then measured."""
+    run = str(asked.runs / name / row.config.stem)
+    changes = [word for change in row.changes for word in ("--set", change)]
+    source = ["--from", str(asked.runs / name / row.source)] if row.source else []
+    place = ["--out", run, "--device", asked.device]
+    train = ["train", str(row.config), "--seeds", asked.seeds, *place, "--resume", *source, *changes]
+    return [train, ["evaluate", run, "--device", asked.device]]
 
 
-def _learns(config: Path) -> bool:
-    return "training" in tomllib.loads(config.read_text(encoding="utf-8"))
+def _ablation(asked: Tables, name: str) -> dict[str, Any]:
+    ablation = asked.ablations[name]
+    words = ["ablate", str(CONFIGS / ablation.config), "--seeds", asked.seeds, "--out", str(asked.runs / name)]
+    words += [word for change in ablation.changes for word in ("--set", change)]
+    words += [*(["--only", ablation.only] if ablation.only else []), "--device", asked.device, "--json"]
+    code, told = _said(words)
+    failed = {"ablate": f"l2rec ablate ended with {code}"} if code else {}
+    return {
+        "ablation": None if code else json.loads(told),
+        "failed": failed,
+        "commands": [shlex.join(["l2rec", *words])],
+    }
 
 
 def _said(words: list[str]) -> tuple[int, str]:

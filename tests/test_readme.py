@@ -1,6 +1,8 @@
 """The README keeps its word: its commands exist, its blocks run on a little world, its links lead somewhere."""
 
+import json
 import re
+import runpy
 import shlex
 import tomllib
 from importlib import util
@@ -166,3 +168,20 @@ def test_the_model_of_the_readme_is_ten_lines_and_learns(tmp_path: Path) -> None
 def test_the_demonstrations_place_is_marked() -> None:
     assert README.count("<!-- demo:start -->") == README.count("<!-- demo:end -->") == 1
     assert README.index("<!-- demo:start -->") < README.index("<!-- demo:end -->")
+
+
+def test_the_readme_has_what_the_gpu_program_kept() -> None:
+    shown = runpy.run_path(str(ROOT / "bench" / "gpu_show.py"))
+    found = json.loads((ROOT / "bench" / "results" / "gpu.json").read_text(encoding="utf-8"))
+    block = README.split("<!-- gpu:start -->")[1].split("<!-- gpu:end -->", maxsplit=1)[0]
+    assert block.strip() == shown["summary"](found)
+    card = shown["summary"](found | {"small": False, "device": "Some card"})
+    assert "Some card" in card
+    assert (
+        f"| training, experts: tokens a second | {found['speed']['ways']['experts']['tokens_per_second']:,.0f} |"
+        in card
+    )
+    assert "| training, throughput lost against plain LoRA | -4% | at most 15 % |" in card
+    for width, told in found["search"]["by_width"].items():
+        assert f"items, width {width} | {told['search']:.1f} s, {told['ratio']:.2f} times" in card
+    assert len({line.count("|") for line in card.splitlines() if line.startswith("|")}) == 1
