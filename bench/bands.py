@@ -3,7 +3,7 @@
 `l2rec compare` has the slices of the whole data, so that every row has the same. Trained on a share of the users, many
 more items are new: that is a test of new items with thousands of cases where the whole data have a few dozen.
 
-    python bench/bands.py FOLDER --data PREPARED --against ROW
+    python bench/bands.py FOLDER --data PREPARED --against ROW [--out JSON] [--page PAGE --mark MARK]
 
 FOLDER has one folder a row, as `bench/results/runs/scientific-share-10`. A case counts in a band for the seeds whose
 training users put its item there, with the mean over these seeds; two rows are compared over the seeds that both have.
@@ -22,9 +22,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from l2rec.cli.readme import placed
 from l2rec.data.prepared import Prepared, load
 from l2rec.data.share import shared
 from l2rec.errors import L2RecError, RunError
+from l2rec.evaluation.leaderboard import number, probability, signed
 from l2rec.evaluation.significance import holm, interval, paired_p, verdict
 from l2rec.evaluation.slices import popularity_bands
 from l2rec.run.record import Run, runs_in
@@ -135,11 +137,6 @@ def tested(made: list[tuple[Cell, Float[ndarray, " cases"] | None]]) -> list[Cel
     return done
 
 
-def number(value: float, sign: str = "") -> str:
-    """Returns a metric as the tables have it: four places, no zero before the point."""
-    return f"{value:{sign}.4f}".replace("0.", ".", 1)
-
-
 def table(found: list[Cell], against: str, band: str) -> str:
     """Returns a Markdown table of a band, best row first."""
     lines = [
@@ -150,12 +147,25 @@ def table(found: list[Cell], against: str, band: str) -> str:
         bounds = f"[{number(c.low)}, {number(c.high)}]"
         gain, p = "-", "-"
         if c.difference is not None and c.p is not None:
-            mean, low, high = (number(part, "+") for part in c.difference)
-            gain, p = f"{mean} [{low}, {high}]", "< .001" if c.p < 0.001 else f"{c.p:.3f}".removeprefix("0")
+            mean, low, high = (signed(part) for part in c.difference)
+            gain, p = f"{mean} [{low}, {high}]", probability(c.p)
         lines.append(
             f"| {c.row} | {c.seeds} | {c.cases:,} | {number(c.mean)} | {bounds} | {gain} | {p} | {c.verdict or '-'} |"
         )
     return "\n".join(lines)
+
+
+def measured(root: Path, data: Prepared, against: str) -> tuple[list[Cell], float, list[str]]:
+    """Returns every row in every band, the share that they were trained on, and the rows that have another.
+
+    Raises:
+        RunError: see `rows_of`.
+    """
+    rows, share, left = rows_of(root, against, data)
+    targets = data.cases("test").targets.numpy()
+    seeds = sorted({seed for row in rows.values() for seed in row})
+    bands = {seed: popularity_bands(shared(data, share, seed).items.counts)[targets] for seed in seeds}
+    return cells(rows, bands, against), share, left
 
 
 def main(arguments: list[str]) -> int:
@@ -165,17 +175,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data", required=True, type=Path, help="The prepared folder.")
     parser.add_argument("--against", required=True, help="The row that is tested.")
     parser.add_argument("--out", type=Path, help="JSON file for the numbers.")
+    parser.add_argument("--page", type=Path, help="Markdown page that gets the tables of new and tail items.")
+    parser.add_argument("--mark", default="bands", help="Between which of the page's marks.")
     given = parser.parse_args(arguments)
     try:
-        data = load(given.data)
-        rows, share, left = rows_of(given.runs, given.against, data)
-        targets = data.cases("test").targets.numpy()
-        seeds = sorted({seed for row in rows.values() for seed in row})
-        bands = {s: popularity_bands(shared(data, share, s).items.counts)[targets] for s in seeds}
-        found = cells(rows, bands, given.against)
+        found, share, left = measured(given.runs, load(given.data), given.against)
         if given.out:
-            told = {"date": datetime.now(UTC).date().isoformat(), "data": data.manifest.source, "share": share}
+            told = {"date": datetime.now(UTC).date().isoformat(), "against": given.against, "share": share}
             write_text(given.out, json.dumps(told | {"cells": [asdict(c) for c in found]}, indent=1) + "\n")
+        if given.page:
+            text = "\n\n".join(table(found, given.against, band) for band in ("new", "tail"))
+            write_text(given.page, placed(given.page.read_text(encoding="utf-8"), given.mark, text))
     except L2RecError as error:
         print(error, file=sys.stderr)
         return 2

@@ -64,6 +64,18 @@ def test_an_item_is_new_where_no_chosen_user_has_it(
     assert printed.endswith("Trained on another share, so without a row here: ease.\n")
 
 
+def test_a_page_gets_new_and_tail_items(world: World, runs: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- here:start -->\nold\n<!-- here:end -->\nafter\n", encoding="utf-8")
+    given = [str(runs), "--data", str(world.prepared), "--against", "itemknn", "--page", str(page), "--mark", "here"]
+    assert MAIN(given) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- here:start -->\n| new items | seeds |")
+    assert text.endswith("<!-- here:end -->\nafter\n")
+    assert [line.split("|")[1].strip() for line in text.splitlines() if "seeds" in line] == ["new items", "tail items"]
+    assert MAIN([*given[:-1], "there"]) == 2
+
+
 def test_a_row_is_compared_over_the_seeds_that_both_have(world: World, runs: Path, tmp_path: Path) -> None:
     cells = found(world, runs, tmp_path)
     data = load(world.prepared)
