@@ -185,3 +185,13 @@ def test_the_readme_has_what_the_gpu_program_kept() -> None:
     for width, told in found["search"]["by_width"].items():
         assert f"items, width {width} | {told['search']:.1f} s, {told['ratio']:.2f} times" in card
     assert len({line.count("|") for line in card.splitlines() if line.startswith("|")}) == 1
+
+
+def test_the_results_have_the_bands_that_were_kept() -> None:
+    bands = runpy.run_path(str(ROOT / "bench" / "bands.py"))
+    kept = json.loads((ROOT / "bench" / "results" / "bands.json").read_text(encoding="utf-8"))
+    cells = [bands["Cell"](**cell) for cell in kept["cells"]]
+    block = RESULTS.split("<!-- bands:start -->")[1].split("<!-- bands:end -->", maxsplit=1)[0]
+    assert block.strip() == "\n\n".join(bands["table"](cells, kept["against"], band) for band in ("new", "tail"))
+    rows = {path.name for path in (ROOT / "bench" / "results" / "runs" / "scientific-share-10").iterdir()}
+    assert rows == {cell.row for cell in cells}
