@@ -9,19 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from l2rec.config import RunSettings
 from l2rec.data.prepared import load
 from l2rec.data.share import shared
 from l2rec.run import Run, train
+from tests.run.test_share import with_share
 from tests.trained import World, settings
 
 PROGRAM = Path(__file__).parents[2] / "bench" / "bands.py"
 MAIN = runpy.run_path(str(PROGRAM))["main"]
 SHARE = 0.3
-
-
-def with_share(chosen: RunSettings, share: float) -> RunSettings:
-    return chosen.model_copy(update={"training": chosen.training.model_copy(update={"share": share})})
 
 
 @pytest.fixture
