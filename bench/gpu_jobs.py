@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from l2rec.config import RunSettings, flat
+from l2rec.models import Learner, find
 from l2rec.run import settings_of
 from l2rec.run.pipeline import resolved
+from l2rec.run.reuse import NO_LOSS
 
 CONFIGS = Path("configs")
 """As seen from the repository's root, where the configs look for their data too."""
-_NOT_LEARNT = ("data", "seed", "tuning.", "evaluation.", "model.transition.", "model.transition_weight")
+_NOT_LEARNT = ("data", "seed", "tuning.", *NO_LOSS)
 """What the names of settings begin with that two rows with the same learnt weights may differ in."""
 
 
@@ -122,7 +124,7 @@ def rows_of(name: str, only: tuple[str, ...] = (), changes: tuple[str, ...] = ()
             f"--tables {name}: no config in {CONFIGS / name}. Pass a folder of configs/, in the repository's root, "
             f"or one of {', '.join((*SHARES, *ABLATIONS))}."
         )
-    settings = {path: settings_of(path) for path in paths}
+    settings = {path: resolved(settings_of(path)) for path in paths}
     for path, told in settings.items():
         if told.data != "sample" and not Path(told.data).is_dir():
             sys.exit(f"{path}: data {told.data}: not prepared. First: l2rec prepare SOURCE --out {told.data}")
@@ -146,22 +148,21 @@ def shared_rows(share: Share) -> list[Row]:
 
 
 def learns(settings: RunSettings) -> bool:
-    """Whether the model of a config learns anything; a floor counts, and has no setting of training in its file."""
-    return "training" in settings.model_fields_set
+    """Whether the model of a config learns anything; a floor counts."""
+    return issubclass(find(settings.model["name"]).model, Learner)
 
 
 def sources(settings: RunSettings, others: dict[Path, RunSettings]) -> Iterator[str]:
-    """Yields the configs that learn the same and add no floor to it, for one that adds one."""
-    if learns(settings) and _weight(settings):
-        for path, other in others.items():
-            if learns(other) and not _weight(other) and _learnt(other) == _learnt(settings):
-                yield path.stem
+    """Yields the configs that learn the same and add no floor to it, for one that adds one; defaults are filled in."""
+    if _weight(settings):
+        mine = _learnt(settings)
+        yield from (path.stem for path, other in others.items() if not _weight(other) and _learnt(other) == mine)
 
 
 def _weight(settings: RunSettings) -> float:
-    return float(resolved(settings).model.get("transition_weight", 0))
+    return float(settings.model.get("transition_weight", 0))
 
 
 def _learnt(settings: RunSettings) -> dict[str, object]:
-    told = flat(resolved(settings).model_dump(mode="json"))
+    told = flat(settings.model_dump(mode="json"))
     return {name: value for name, value in told.items() if not name.startswith(_NOT_LEARNT)}

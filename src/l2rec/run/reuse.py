@@ -16,7 +16,7 @@ from l2rec.serving.pins import file_hash, pinned_files
 from l2rec.training.runlog import LOG
 from l2rec.training.setup import FREE
 
-_NO_LOSS = ("evaluation.", "model.transition.", "model.transition_weight")
+NO_LOSS = ("evaluation.", "model.transition.", "model.transition_weight")
 """What the names of settings begin with that take no part in the loss."""
 
 
@@ -72,7 +72,7 @@ def refuse_unlike(source: RunFolder, settings: RunSettings) -> None:
     Raises:
         RunError: a setting differs that takes part in the training.
     """
-    for told in changes(source, settings, ("data", *_NO_LOSS)):
+    for told in changes(source, settings, ("data", *NO_LOSS)):
         raise RunError(
             f"{told}. --from takes a run that differs in the third signal and the evaluation alone; "
             "leave --from out to train."
@@ -86,7 +86,7 @@ def refuse_searched(names: Iterable[str]) -> None:
         SettingError: one of the names is of such a setting.
     """
     for name in names:
-        if not name.startswith(_NO_LOSS):
+        if not name.startswith(NO_LOSS):
             raise SettingError(
                 f"search.space: {name}: --from takes weights that are learnt, and only settings of the third signal "
                 "can be searched with them. Set search.declared=false and name those, or leave --from out."
