@@ -62,8 +62,9 @@ SHARES = {
             "hstu": (60, 6),
             "bert4rec": (120, 12),
             "sasrec-words-transition": (36, 6),
-            "unisrec": (36, 6),
-            "learn": (30, 6),
+            "unisrec-inductive": (36, 6),
+            "learn": (30, 3),
+            "learn-transition": (30, 3),
         },
     ),
     "scientific-share-30": Share("scientific", 0.3, {_L2REC: (3, 3)}),
@@ -88,6 +89,10 @@ ABLATIONS = {
     ),
 }
 """The ablations of docs/results.md; the folder of a table in `bench/results/runs` has its name."""
+SUBJECTS = ("l2rec-transition", _L2REC)
+"""Rows that docs/results.md tests against all others of their table, too."""
+BANDS = ("scientific", "beauty", "scientific-share-10")
+"""Tables whose rows it compares on new and tail items (`bench/bands.py`), each against the row without the floor."""
 SMALL_SHARE = Share("demo", 0.5, {"popularity": None, "sasrec": (1, 1)})
 SMALL_ABLATION = Ablation("demo/l2rec.toml", ("training.epochs=1", "training.share=0.1"), "no-words")
 
@@ -140,7 +145,7 @@ def shared_rows(share: Share) -> list[Row]:
     rows = []
     for row in rows_of(share.configs, tuple(share.rows)):
         epochs = share.rows[row.config.stem]
-        changes = (f"training.share={share.share}",)
+        changes: tuple[str, ...] = (f"training.share={share.share}",)
         if epochs:
             changes += (f"training.epochs={epochs[0]}", f"training.evaluate_every={epochs[1]}")
         rows.append(Row(row.config, changes, row.source))

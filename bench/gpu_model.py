@@ -104,7 +104,8 @@ def catalogue(shape: Shape) -> Items:
 def settings(shape: Shape, folder: Path) -> Config:
     """Returns the paper's parts on that backbone: both views, the gate between them, routers that read all signals.
 
-    The third signal is left out, as no step knows it, and texts are pooled from two tokens, which happens before.
+    Left out are vectors of words and the path past the backbone, which are not the paper's, and the third signal, which
+    no step knows. Texts are pooled from two tokens, before any step.
     """
     return Config(
         backbone=str(folder),
@@ -117,6 +118,8 @@ def settings(shape: Shape, folder: Path) -> Config:
         history=shape.history,
         tokens_per_item=shape.tokens,
         item_tokens=2,
+        words=False,
+        shortcut=False,
         transition_weight=0.0,
     )
 

@@ -9,7 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_jobs import ABLATIONS, CONFIGS, SHARES, SMALL_ABLATION, SMALL_SHARE, Ablation, Row, Share, rows_of, shared_rows
+from gpu_jobs import (
+    ABLATIONS,
+    BANDS,
+    CONFIGS,
+    SHARES,
+    SMALL_ABLATION,
+    SMALL_SHARE,
+    SUBJECTS,
+    Ablation,
+    Row,
+    Share,
+    rows_of,
+    shared_rows,
+)
+from l2rec.run import settings_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,8 @@ class Tables:
         only: Configs of a folder by name; all where empty.
         shares: Tables on a share of the users.
         ablations: Tables of `l2rec ablate`.
+        subjects: Rows that are tested against all others of their table.
+        bands: Tables whose last subject is tested on new and tail items.
     """
 
     names: tuple[str, ...]
@@ -35,6 +51,8 @@ class Tables:
     only: tuple[str, ...] = ()
     shares: dict[str, Share] = field(default_factory=lambda: SHARES)
     ablations: dict[str, Ablation] = field(default_factory=lambda: ABLATIONS)
+    subjects: tuple[str, ...] = SUBJECTS
+    bands: tuple[str, ...] = BANDS
 
 
 def small(device: str, runs: Path) -> Tables:
@@ -47,6 +65,9 @@ def small(device: str, runs: Path) -> Tables:
 
 def measure(asked: Tables) -> dict[str, Any]:
     """Returns, for each table, what `l2rec compare --json` or `l2rec ablate --json` gives, and what failed.
+
+    A table with a row of `subjects` has its comparison against every other, and one of `bands` that on new and tail
+    items.
 
     A run that is there already goes on or is taken as it is, so the same call after a kill goes on. All that has to be
     there is looked for before anything is trained.
@@ -76,12 +97,30 @@ def _table(asked: Tables, name: str, rows: list[Row]) -> dict[str, Any]:
         else:
             done.append(str(run))
         print(f"{label}: {failed.get(label, 'done')}, {time.perf_counter() - begun:.0f} s", flush=True)
-    compare = ["compare", *done, "--labelled", "--out", str(asked.runs / name / "report.html"), "--json"]
-    commands.append(shlex.join(["l2rec", *compare]))
-    code, told = _said(compare) if done else (1, "")
-    if code:
-        failed["compare"] = f"l2rec compare ended with {code}" if done else "no run to compare"
-    return {"comparison": None if code else json.loads(told), "failed": failed, "commands": commands}
+    comparisons = {}
+    for subject in (None, *(subject for subject in asked.subjects if str(asked.runs / name / subject) in done)):
+        page = asked.runs / name / (f"against-{subject}.html" if subject else "report.html")
+        words = ["compare", *done, "--labelled", *(["--against", subject] if subject else []), "--out", str(page)]
+        commands.append(shlex.join(["l2rec", *words, "--json"]))
+        code, told = _said([*words, "--json"]) if done else (1, "")
+        comparisons[subject] = None if code else json.loads(told)
+        if code:
+            failed["compare"] = f"l2rec compare ended with {code}" if done else "no run to compare"
+    found = {"comparison": comparisons.pop(None), "against": comparisons}
+    subject = asked.subjects[-1] if asked.subjects else ""
+    if name in asked.bands and subject in comparisons:
+        found["bands"] = _bands(asked.runs / name, rows[0], subject, commands)
+    return found | {"failed": failed, "commands": commands}
+
+
+def _bands(runs: Path, row: Row, subject: str, commands: list[str]) -> Any:
+    """What `bench/bands.py` finds; None where it failed."""
+    out = runs / "bands.json"
+    data = settings_of(row.config).data
+    words = [str(Path(__file__).with_name("bands.py")), str(runs), "--data", data, "--against", subject]
+    commands.append(shlex.join(["python", *words, "--out", str(out)]))
+    code = subprocess.run([sys.executable, *words, "--out", str(out)], check=False).returncode
+    return None if code else json.loads(out.read_text(encoding="utf-8"))
 
 
 def _of_row(asked: Tables, name: str, row: Row) -> list[list[str]]:

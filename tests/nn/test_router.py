@@ -35,7 +35,7 @@ def decide(made: ViewRouter, context: Tensor, user: Tensor) -> Choice:
 
 
 def slow_gates(made: ViewRouter, c: Tensor, u: Tensor) -> tuple[list[float], list[float]]:
-    """s = W_c c + W_u u + W_x (W_a c * W_b u), the best two, their softmax: for one position."""
+    """s = W_c c + W_u u + W_x (W_a c * W_b u), the best two, without signals the first two, their softmax."""
     s = made.bias.clone()
     if made.context is not None:
         s = s + made.context.weight @ c
@@ -45,7 +45,9 @@ def slow_gates(made: ViewRouter, c: Tensor, u: Tensor) -> tuple[list[float], lis
         a, b, x = (linear.weight for linear in made.mix)
         s = s + x @ ((a @ c) * (b @ u))
     scores = s.tolist()
-    best = sorted(range(len(scores)), key=lambda e: -scores[e])[: made.top]
+    static = made.context is made.user is made.mix is None
+    best = list(range(len(scores))) if static else sorted(range(len(scores)), key=lambda e: -scores[e])
+    best = best[: made.top]
     mass = sum(math.exp(scores[e]) for e in best)
     gates = [math.exp(scores[e]) / mass if e in best else 0.0 for e in range(len(scores))]
     return gates, [math.exp(v) / sum(map(math.exp, scores)) for v in scores]
@@ -73,6 +75,19 @@ def test_a_router_reads_the_signals_that_are_on_and_no_others(signals: tuple[str
     reads_user = {"user", "interaction"} & set(signals)
     assert torch.equal(decide(made, other, user).probabilities, before) != bool(reads_context)
     assert torch.equal(decide(made, context, other).probabilities, before) != bool(reads_user)
+
+
+def test_static_gates_keep_their_experts_while_they_learn() -> None:
+    """With the best by bias, what is chosen sinks below what no gradient reaches, and the pair changes."""
+    made = ViewRouter(6, 5, 2, 3, ())
+    optimizer = torch.optim.AdamW(made.parameters(), lr=0.01)
+    for target in (0.9, 0.1) * 20:
+        gates = decide(made, torch.randn(2, 3, 6), torch.randn(2, 3, 6)).gates
+        assert (gates > 0).nonzero()[:, -1].unique().tolist() == [0, 1]
+        optimizer.zero_grad()
+        (gates[..., 0] - target).square().mean().backward()
+        optimizer.step()
+    assert made.bias[:2].abs().min() > 0
 
 
 def test_products_in_one_multiplication_are_the_single_products() -> None:

@@ -53,8 +53,9 @@ def with_epochs(chosen: RunSettings, epochs: int) -> RunSettings:
 def test_a_row_with_the_floor_has_the_weights_of_the_row_without(tables: ModuleType, tmp_path: Path) -> None:
     asked = tables.Tables(("little",), "0,1", "cpu", tmp_path / "runs", only=("a-transition", "b", "c"))
     found = tables.measure(asked)["little"]
-    assert found["failed"] == {}
+    assert found["failed"] == found["against"] == {}
     assert len(found["commands"]) == 7
+    assert "bands" not in found
     assert {row["origin"]["label"] for row in found["comparison"]["rows"]} == {"a-transition", "b", "c"}
     for seed in (0, 1):
         source = Run.open(tmp_path / "runs" / "little" / "a-transition" / f"seed-{seed}").manifest.source
@@ -62,6 +63,21 @@ def test_a_row_with_the_floor_has_the_weights_of_the_row_without(tables: ModuleT
         assert Path(source.path).parts[-2:] == ("b", f"seed-{seed}")
     again = tables.measure(asked)["little"]
     assert again["comparison"] == found["comparison"], "a second call takes what is there"
+
+
+def test_a_subject_is_compared_with_every_row_and_on_new_and_tail_items(tables: ModuleType, tmp_path: Path) -> None:
+    labels = ("popularity", "b", "c")
+    asked = tables.Tables(
+        ("little",), "0", "cpu", tmp_path / "runs", only=labels, subjects=("none", "c", "b"), bands=("little",)
+    )
+    found = tables.measure(asked)["little"]
+    assert found["failed"] == {}
+    assert list(found["against"]) == ["c", "b"]
+    for subject, told in found["against"].items():
+        pairs = [{line["label"], line["against"]} for line in told["contrasts"]]
+        assert all({subject, other} in pairs for other in {*labels} - {subject})
+    assert {cell["row"] for cell in found["bands"]["cells"]} == {*labels}
+    assert found["bands"]["against"] == "b"
 
 
 def test_a_share_and_an_ablation_are_tables_too(tables: ModuleType, tmp_path: Path) -> None:

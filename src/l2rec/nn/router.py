@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -91,7 +91,7 @@ class ViewRouter(nn.Module):
             experts: Experts E of the view.
             top: How many are chosen.
             inner: Width of the interaction.
-            signals: Those of `SIGNALS` that are read; none gives one learned, static choice.
+            signals: Those of `SIGNALS` that are read; without any the first `top` experts are on, by static gates.
         """
         super().__init__()
         self.top = min(top, experts)
@@ -123,9 +123,21 @@ class ViewRouter(nn.Module):
         if self.mix is not None:
             scores = scores + self.mix[2](said[-1] * heard[-1])
         scores = scores.float()
-        best, chosen = scores.topk(self.top, -1)
+        best, chosen = self._chosen(scores)
         gates = torch.zeros_like(scores).scatter(-1, chosen, best.softmax(-1))
         return Choice(gates, scores.softmax(-1))
+
+    def _chosen(self, scores: Float[Tensor, "B T E"]) -> tuple[Float[Tensor, "B T top"], Int[Tensor, "B T top"]]:
+        """Scores and numbers of the experts that are on: the best, or without signals the first.
+
+        A bias alone is no ground to choose by: of the chosen it lowers one below those that no gradient reaches, which
+        then take its place, step after step.
+        """
+        if self.context is None and self.user is None and self.mix is None:
+            first = torch.arange(self.top, device=scores.device).expand(*scores.shape[:2], -1)
+            return scores[..., : self.top], first
+        best, chosen = scores.topk(self.top, -1)
+        return best, chosen
 
 
 def products(x: Float[Tensor, "B T D"], maps: list[Float[Tensor, "_out D"]]) -> list[Float[Tensor, "B T _out"]]:

@@ -41,6 +41,8 @@ _FUSED = {
     "mean": "the views' mean",
     "gate-less": "one gate between the views for everybody",
 }
+_SHARES = (10, 30)
+"""Percent of the training users."""
 _OF_THE_PLAN = {"shared", "semantic", "behavioural", "rank", "top", "scale", "signals", "router_width", "fusion"}
 """Settings that have no effect but the network's shape."""
 
@@ -102,7 +104,7 @@ def controls(settings: RunSettings, prepared: Prepared, device: str | None = Non
     full = resolved(settings, device)
     rows = [Control(Part(FULL, "everything"), full, _size(full, prepared))]
     left_out: dict[str, str] = {}
-    lacking = _lacking(_config(full)) if _is_subject(full) else {}
+    lacking = (_lacking(_config(full)) if _is_subject(full) else {}) | _larger(full.training.share)
     for part in _parts(full, prepared):
         if part.name in lacking:
             left_out[part.name] = lacking[part.name]
@@ -124,6 +126,12 @@ def _lacking(config: Config) -> dict[str, str]:
     one_view = dict.fromkeys(_OF_TWO_VIEWS, "the full model reads one view.") if config.views != "both" else {}
     static = dict.fromkeys(_OF_A_ROUTER, "the full model's gates are static.") if not config.plan().signals else {}
     return one_view | static
+
+
+def _larger(share: float) -> dict[str, str]:
+    """Why a row of a share of the users is none, by name, where it would train on more of them than the full model."""
+    why = f"the full model trains on {100 * share:.4g} % of the users, which is less."
+    return {f"share-{percent}": why for percent in _SHARES if percent / 100 > share}
 
 
 def _is_same(own: RunSettings, full: RunSettings) -> bool:
@@ -158,7 +166,7 @@ def _parts(full: RunSettings, prepared: Prepared) -> Iterator[Part]:
         yield from _of_equal_size(full, prepared)
         yield from _sizes(_config(full))
     fields = find(full.model["name"]).config.model_fields
-    for percent in (10, 30):
+    for percent in _SHARES:
         words = f"{100 * full.training.share:.4g} % of the training users, against {percent} %"
         yield Part(f"share-{percent}", words, (f"training.share={percent / 100}",))
     if "pretrained" in fields:

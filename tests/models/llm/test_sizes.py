@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from l2rec.models.llm._settings import Config
 from l2rec.models.llm._sizes import lone, trainable
+from l2rec.nn.experts import AdaptedLinear
 from l2rec.nn.router import SIGNALS
 from l2rec.nn.words import bags_of, shared_words
 from tests import worlds
@@ -23,7 +25,9 @@ UNREACHED = {"static user": {"signals": (), "fusion": "mean"}}
 def test_the_size_is_what_the_gradient_reaches(switch: str, attributes: int, backbone: Path) -> None:
     view = SWITCHES.get(switch, {}).get("views", "both")
     unread = {"semantic": {"behavioural": 0}, "behavioural": {"semantic": 0}}.get(view, {})
-    model = made(backbone, attributes=attributes, **(SWITCHES | UNREACHED)[switch], **unread)
+    asked = (SWITCHES | UNREACHED)[switch]
+    off = {"semantic": 2, "behavioural": 2} if asked == {"signals": ()} | asked else {}
+    model = made(backbone, attributes=attributes, **off | asked | unread)
     model.train().loss(worlds.training_batch_of(SEQUENCES, attributes=attributes)).total.backward()
     reached = sum(p.numel() for p in model.parameters() if p.grad is not None)
     items = worlds.tiny_items(ITEMS)
@@ -36,6 +40,26 @@ def test_experts_of_a_view_that_is_not_read_do_not_count() -> None:
         assert (
             trainable(Config(views=view), 50, 0) == trainable(without, 50, 0) < trainable(Config(views="both"), 50, 0)
         )
+
+
+def test_experts_that_are_never_on_do_not_count(backbone: Path) -> None:
+    """Without a router the first `top` of a view are on, whatever training makes of their gates."""
+    config = Config(signals=(), semantic=4, behavioural=5, views="both")
+    cut = config.model_copy(update={"semantic": 2, "behavioural": 2})
+    assert trainable(config, 50, 0) == trainable(cut, 50, 0) < trainable(config.model_copy(update={"top": 3}), 50, 0)
+    model = made(backbone, signals=(), semantic=4, behavioural=5).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model.loss(worlds.training_batch_of(SEQUENCES)).total.backward()
+        optimizer.step()
+    pools = model.config.plan().pools
+    first = pools.shared + torch.tensor([0, 1, pools.semantic, pools.semantic + 1])
+    on = {*range(pools.shared), *first.tolist()}
+    for layer in (m for m in model.modules() if isinstance(m, AdaptedLinear)):
+        assert layer.up.grad is not None
+        moved = layer.up.grad.view(len(layer.up), -1, pools.rank)
+        assert {n for n in range(moved.shape[1]) if moved[:, n].any()} == on
 
 
 @pytest.mark.parametrize(

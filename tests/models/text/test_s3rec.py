@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from l2rec.models.ids import sasrec
-from l2rec.models.text.s3rec import Config, Model, owned_attributes, stretch
+from l2rec.models.text.s3rec import Config, Model, beginning, owned_attributes, stretch
 from l2rec.types import Batch
 from tests import worlds
 
@@ -46,22 +46,24 @@ def mean(values: list[float]) -> float:
 
 @torch.no_grad()
 def test_the_four_tasks_are_the_formulas_written_out() -> None:
-    """Chance is drawn in this order: what is hidden, then the lengths of the stretches and their places."""
+    """Chance is drawn in this order: beginnings and what is hidden, then lengths and places of the stretches."""
     weights = {"associated_weight": 0.3, "item_weight": 0.7, "attribute_weight": 1.1, "segment_weight": 0.6}
     model = small(**weights)
     for parameter in model.parameters():
         parameter.add_(0.2 * torch.randn_like(parameter))
     model.begin(0)
-    torch.manual_seed(3)
+    torch.manual_seed(1)
     loss = model.loss(worlds.training_batch_of(SEQUENCES))
-    torch.manual_seed(3)
-    hidden = torch.rand(3, 6) < 0.5
-    gone = stretch(torch.tensor([[n < len(s) for n in range(6)] for s in SEQUENCES]))
+    torch.manual_seed(1)
+    whole = torch.tensor([[n < len(s) for n in range(6)] for s in SEQUENCES])
+    kept, hidden = beginning(whole, 0.5)
+    gone = stretch(whole)
     found: dict[str, list[float]] = {"item": [], "attribute": []}
     ends = []
     for row, sequence in enumerate(SEQUENCES):
-        states = around(model, sequence, hidden[row, : len(sequence)].tolist())
-        for place in hidden[row, : len(sequence)].nonzero().flatten().tolist():
+        length = int(kept[row].sum())
+        states = around(model, sequence[:length], hidden[row, :length].tolist())
+        for place in hidden[row].nonzero().flatten().tolist():
             asked = model.tasks["item"](states[place]) @ model.items.weight.T
             found["item"].append(float(asked.exp().sum().log() - asked[sequence[place]]))
             found["attribute"] += told(model, "attribute", states[place], sequence[place])
@@ -132,6 +134,20 @@ def test_a_stretch_is_one_run_of_up_to_half_of_the_events_anywhere(length: int) 
     assert gone.any(0)[:length].all(), "anywhere"
 
 
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_beginning_hides_its_last_event_and_a_share_of_the_others(length: int) -> None:
+    mask = torch.arange(8).expand(4000, 8) < length
+    kept, hidden = beginning(mask, 0.2)
+    counts = kept.sum(1)
+    assert (kept == (torch.arange(8) < counts[:, None])).all(), "from the oldest on"
+    assert counts.bincount(minlength=length + 1)[1:].tolist() == pytest.approx([4000 / length] * length, rel=0.15)
+    assert not (hidden & ~kept).any()
+    assert hidden.gather(1, counts[:, None] - 1).all()
+    others = hidden.sum() - len(hidden)
+    assert float(others) == pytest.approx(0.2 * float((counts - 1).sum()), rel=0.15)
+    assert not beginning(torch.zeros(3, 4, dtype=torch.bool), 0.5)[1].any(), "an empty row hides nothing"
+
+
 def test_the_attributes_that_are_known_are_the_most_frequent_of_those_that_two_items_have() -> None:
     described = (("a", "b", "c"), ("c", "a", "a"), (), ("c", "d", "b"))
     owned, count = owned_attributes(described, 9)
@@ -162,4 +178,7 @@ def test_the_preparation_reads_the_last_target_and_nothing_that_does_not_count()
         batch.items, batch.mask, batch.times, batch.attributes, batch.targets, torch.zeros_like(batch.target_mask)
     )
     model.loss(silent)
-    assert seen == [[4, 2], [4, 2] * 2, [3, 1], [3, 1] * 2]
+    cut, cut_silent = seen.pop(0), seen.pop(1)
+    assert seen == [[4, 2] * 2, [3, 1] * 2]
+    for shorter, whole in ((cut, [4, 2]), (cut_silent, [3, 1])):
+        assert all(1 <= read <= length for read, length in zip(shorter, whole, strict=True))

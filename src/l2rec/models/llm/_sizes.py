@@ -51,9 +51,14 @@ def lone(config: Config, size: int, items: int, attributes: int) -> tuple[int, i
 
 
 def _read(plan: Plan) -> Plan:
-    """The plan without the experts of a view that is not read; they stand in one matrix with the others."""
+    """The plan without the experts that are never on; they stand in one matrix with the others.
+
+    Those are the experts of a view that is not read, and without a router all beyond the first `top`.
+    """
     unread = {"semantic": "behavioural", "behavioural": "semantic"}.get(plan.views)
-    return plan if unread is None else replace(plan, pools=replace(plan.pools, **{unread: 0}))
+    most = max(plan.pools.routed) if plan.signals else plan.pools.top
+    on = {view: min(count, most) for view, count in zip(("semantic", "behavioural"), plan.pools.routed, strict=True)}
+    return replace(plan, pools=replace(plan.pools, **on | ({unread: 0} if unread else {})))
 
 
 def _idle(network: Network) -> Iterator[nn.Module]:

@@ -21,7 +21,7 @@ _NEVER = -1e9
 
 
 class Config(HeadSettings):
-    """Settings of S3-Rec; weights and shares of the preparation are those of the authors."""
+    """Settings of S3-Rec; weights and share of the preparation are the numbers of the authors."""
 
     expansion: int = Field(default=4, ge=1)
     """Hidden width of the feed-forward half of a block, in widths."""
@@ -30,7 +30,7 @@ class Config(HeadSettings):
     vocabulary: int = Field(default=4096, ge=0)
     """Attributes that are known: the most frequent ones of those that two items or more have."""
     masked: float = Field(default=0.2, gt=0, lt=1)
-    """Probability that an event is hidden in the preparation."""
+    """Probability that an event before the last is hidden in the preparation; the last one always is."""
     associated_weight: float = Field(default=0.2, ge=0)
     """Weight of associated attribute prediction (AAP): an item tells its attributes."""
     item_weight: float = Field(default=1.0, ge=0)
@@ -58,13 +58,18 @@ class Model(CausalModel):
         AAP: f(i, a) = e_i W a, against the attributes outside A_i      MIP: f(t, i) = F_t W e_i, against all items
         MAP: f(t, a) = F_t W a, against the attributes outside A_i      SP:  f = s W s', against stretches of other rows
 
-    Then the same weights look back only and learn the next item, as SASRec. Attributes are not read.
+    Then the same weights look back only and learn the next item, as SASRec. Attributes are not read. MIP and MAP read a
+    beginning of the sequence, drawn anew in every step, whose last event is always hidden, as the authors' code does
+    with every beginning: so the preparation asks for the next item, too.
 
     Deviations: f has no sigmoid, under which one of thousands could not stand out, and each task is the paper's
-    contrast, where the authors' code has binary cross-entropies with one drawn negative; MIP has the loss of the next
-    item, smoothing included. Each stage has its own course of the learning rate. Blocks come from `nn/transformer.py`,
-    with the norm before each half; items are read scaled, as in SASRec here. The last target of a window is part of the
-    sequence that prepares; positions are counted from the oldest event.
+    contrast, a mean over what is asked, where the authors' code sums binary cross-entropies: with one drawn negative
+    for MIP and SP, over all attributes for AAP and MAP. So their weights do not weigh the same. AAP reads item vectors,
+    as in the paper; their code reads the encoder at events that are not hidden. MIP has the loss of the next item,
+    smoothing included. Each stage has its own course of the learning rate; the authors prepare for a hundred epochs and
+    more. Blocks come from `nn/transformer.py`, with the norm before each half, and start by handing on what they see
+    (`Transformer.pass_on`), without which a hidden last event has nothing to tell; items are read scaled, as in SASRec
+    here. The last target of a window is part of the sequence that prepares; positions are counted from the oldest.
     """
 
     config: Config
@@ -82,6 +87,7 @@ class Model(CausalModel):
         self.preparing: Tensor
         self.attributes = nn.Embedding(count, config.width)
         self.hidden = nn.Parameter(torch.zeros(config.width))
+        self.network.pass_on(0.5)
         nn.init.normal_(self.attributes.weight, std=0.02)
         tasks = ("associated", "item", "attribute", "segment")
         self.tasks = nn.ModuleDict({task: nn.Linear(config.width, config.width, bias=False) for task in tasks})
@@ -102,7 +108,7 @@ class Model(CausalModel):
         weights = self.config
         parts = {
             "associated": weights.associated_weight * self._associated(items[mask]),
-            **self._masked(items, mask, torch.rand(items.shape, device=items.device) < weights.masked),
+            **self._masked(items, *beginning(mask, weights.masked)),
             "segment": weights.segment_weight * self._segment(items, mask, stretch(mask), batch.users),
         }
         total = torch.stack(list(parts.values())).sum()
@@ -129,8 +135,7 @@ class Model(CausalModel):
     def _masked(
         self, items: Int[Tensor, "B L"], mask: Bool[Tensor, "B L"], hidden: Bool[Tensor, "B L"]
     ) -> dict[str, Float[Tensor, ""]]:
-        at = hidden & mask
-        states, targets = self._around(items, mask, at)[at], items[at]
+        states, targets = self._around(items, mask, hidden)[hidden], items[hidden]
         return {
             "item": self.config.item_weight * self.softmax(self.tasks["item"](states), targets),
             "attribute": self.config.attribute_weight * self._telling("attribute", states, targets),
@@ -189,6 +194,16 @@ def _whole(batch: Batch) -> tuple[Int[Tensor, "B L_plus_1"], Bool[Tensor, "B L_p
     last = (end - 1).clamp(min=0)
     items[rows, end], mask[rows, end] = targets[rows, last], asked[rows, last]
     return items, mask
+
+
+def beginning(mask: Bool[Tensor, "B L"], share: float) -> tuple[Bool[Tensor, "B L"], Bool[Tensor, "B L"]]:
+    """Returns a beginning of every row, its length by chance, and what of it is hidden: the last event and a share."""
+    count = mask.sum(1, keepdim=True)
+    chance = torch.rand((len(mask), 1 + mask.shape[1]), device=mask.device)
+    last = (chance[:, :1] * count).long().clamp(max=(count - 1).clamp(min=0))
+    place = torch.arange(mask.shape[1], device=mask.device)
+    kept = (place <= last) & mask
+    return kept, kept & ((chance[:, 1:] < share) | (place == last))
 
 
 def stretch(mask: Bool[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
