@@ -118,3 +118,15 @@ def test_slices_are_a_column_each_and_empty_ones_none(world: World, tmp_path: Pa
     expected = [found.metrics["ndcg@10"] for found in slices.values() if found.cases]
     assert rows["popularity"] == [f"{number(each.mean)} {bounds(each)}" for each in expected]
     assert set(rows) == {"popularity", "sasrec"}
+
+
+def test_what_lists_are_like_beyond_being_right_is_a_row_a_model(world: World, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- lists:start -->\n<!-- lists:end -->\n", encoding="utf-8")
+    assert readme.main([str(page), "lists", "--beyond", str(world.popularity), str(world.sasrec)]) == 0
+    table = [line.split("|")[1:-1] for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in table[0][:3]] == ["model", "coverage@10", "gini@10"]
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in table[2:]}
+    found = Run.open(world.popularity).measured().results.beyond
+    assert rows["popularity"][0] == f"{found['coverage@10']:.3f}"
+    assert set(rows) == {"popularity", "sasrec"}

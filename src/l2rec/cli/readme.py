@@ -9,6 +9,7 @@ from l2rec.cli.show import say
 from l2rec.errors import L2RecError, SettingError
 from l2rec.evaluation.comparison import Comparison
 from l2rec.evaluation.leaderboard import Table, budgets, contrasts_table, leaderboard, slices_table
+from l2rec.evaluation.report.page import beyond_table
 from l2rec.run.demo import SUBJECT, sentence
 from l2rec.run.tables import compared
 
@@ -37,8 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     """Puts a table of run folders into a page and returns the exit code.
 
     Args:
-        arguments: PAGE MARK [--slices | --against LABEL] RUN...: the table of all rows, of their slices, or of every
-            row against one.
+        arguments: PAGE MARK [--slices | --beyond | --against LABEL] RUN...: the table of all rows, of their slices, of
+            what their lists are like beyond being right, or of every row against one.
     """
     parser = argparse.ArgumentParser(prog="python -m l2rec.cli.readme", description="Put a table into a page.")
     parser.add_argument("page", type=Path)
@@ -46,10 +47,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("runs", type=Path, nargs="+")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--slices", action="store_true", help="The slices of every row.")
+    kind.add_argument("--beyond", action="store_true", help="Coverage, popularity and the like of every row.")
     kind.add_argument("--against", metavar="LABEL", help="Every row against this one.")
     given = parser.parse_args(arguments)
     try:
-        text = _text(given.runs, given.slices, given.against)
+        text = _text(given)
         given.page.write_text(placed(given.page.read_text(encoding="utf-8"), given.mark, text), encoding="utf-8")
     except L2RecError as error:
         say(str(error))
@@ -57,14 +59,18 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _text(runs: Sequence[Path], slices: bool, against: str | None) -> str:
+def _text(given: argparse.Namespace) -> str:
     """The table that is asked for."""
-    table = compared(runs, against=[against] if against else [], labelled=True)
-    if not against and not slices:
+    table = compared(given.runs, against=[given.against] if given.against else [], labelled=True)
+    if not (given.against or given.slices or given.beyond):
         return _whole(table)
     if table.mixed():
-        raise SettingError("readme: --slices, --against: runs of one protocol and data. Leave the others out.")
-    told = slices_table(table) if slices else contrasts_table(table, against)
+        raise SettingError(
+            "readme: --slices, --beyond, --against: runs of one protocol and data. Leave the others out."
+        )
+    if given.beyond:
+        return markdown(beyond_table(table.rows))
+    told = slices_table(table) if given.slices else contrasts_table(table, given.against)
     return f"{markdown(told)}\n\n{budgets(table)}"
 
 

@@ -183,6 +183,9 @@ def _fixed(config: Config) -> Iterator[Part]:
         yield Part(f"fusion-{fusion}", against, (f'model.fusion="{fusion}"',))
     yield Part("no-shared-experts", "the shared experts", ("model.shared=0",))
     yield Part("no-view-experts", "the views' own experts", ("model.semantic=0", "model.behavioural=0"))
+    if config.integration == "parameter":
+        none = ("model.shared=0", "model.semantic=0", "model.behavioural=0", _reading(()), "model.balance_weight=0.0")
+        yield Part("no-experts", "all that bends the backbone", none)
     for signal in SIGNALS:
         left = _reading(other for other in config.signals if other != signal)
         yield Part(f"no-{signal}-signal", f"what the routers read: {signal}", (left,))

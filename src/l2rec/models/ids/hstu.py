@@ -30,7 +30,9 @@ class Model(CausalModel):
     products stand in place of cosines with a temperature, and a softmax over the whole catalogue in place of sampled
     negatives, as in all models of this room. The time bias is that between two events that are read; the authors' code
     takes the query's time from the event to come, which here is the target's. The stochastic shortening of long
-    histories is left out, as is the fused kernel: both are for histories of thousands.
+    histories is left out, as is the fused kernel: both are for histories of thousands. Norms and maps have weights and
+    biases of their own where the authors' have none, and output maps start smaller. `clock`, off by default, adds the
+    time bias.
     """
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:

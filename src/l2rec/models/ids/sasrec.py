@@ -25,6 +25,10 @@ class Model(CausalModel):
 
     With e the item table, p the positions counted from the oldest event that is read, and f the Transformer:
     `u_t = f(sqrt(D) e_1 + p_1, ..., sqrt(D) e_t + p_t)_t` and `score(j) = u_t . e_j`.
+
+    Deviations: a softmax over the catalogue, smoothed, in place of a binary cross-entropy with one negative; positions
+    are counted from the oldest event, not from the newest; norms stand before each half and before keys and values,
+    too; the feed-forward half is four times as wide, with GELU; attention has several heads and a map behind them.
     """
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:

@@ -29,7 +29,7 @@ class Config(ThirdSettings):
     """Settings of RecFormer; temperature, shares and weights are those of the authors."""
 
     history: int = Field(default=50, ge=1, le=1000)
-    """Items of a history that the model reads; older ones are cut off."""
+    """Items of a history that the model may read; older ones are cut off, and what `tokens` do not hold."""
     backbone: str = backbones.MINILM
     """Language model to start from: all-MiniLM-L6-v2, a local folder, or a name on the Hugging Face hub."""
     pretrained: bool = True
@@ -40,7 +40,7 @@ class Config(ThirdSettings):
     trained_layers: int = Field(default=6, ge=1)
     """Upper blocks of the backbone that learn; with as many as it has, its token vectors learn too, as in the paper."""
     tokens: int = Field(default=128, ge=4, le=8192)
-    """Tokens of a history, at most; the oldest are cut off."""
+    """Tokens of a history, at most; the oldest are cut off. 128 hold some five items of `item_tokens`."""
     item_tokens: int = Field(default=24, ge=2, le=512)
     """Tokens of an item, at most, names of attributes counted."""
     value_tokens: int = Field(default=12, ge=1, le=512)
@@ -85,17 +85,21 @@ class Model(Retriever, TextReader):
 
         -log exp(cos(h, h+) / tau) / sum over the batch of exp(cos(h, h') / tau)  +  lambda MLM
 
-    where history and items are read alike, with gradient. Then the loss is the cross-entropy of the next item over the
-    catalogue's matrix, which has no gradient: in the first stage it is read anew at every epoch's beginning, in the
-    second it stays and the reader goes on. Targets and negatives both come from that matrix: were the target alone read
-    live, the loss could be lowered by telling new vectors from old ones.
+    where history and items are read by the same weights, with gradient, the history with its hidden words. Then the
+    loss is the cross-entropy of the next item over the catalogue's matrix, which has no gradient: in the first stage it
+    is read anew at every epoch's beginning, in the second it stays and the reader goes on. Targets and negatives both
+    come from that matrix: were the target alone read live, the loss could be lowered by telling new vectors from old
+    ones.
 
     Deviations: a sentence encoder of six layers takes the place of Longformer, and as rows have some hundred tokens,
-    attention has no window; there is no pre-training on other domains. One position of every window is drawn as the
-    end of its history and stands for all that count, so that the mean is that over positions. Vectors of kind and place
-    begin at zero, so that the untrained model is the sentence encoder. The second stage goes on from the last epoch of
-    the first, not from its best one. The head of MLM is new, its table that of the token vectors. Attributes are those
-    of the catalogue, cut by `value_tokens`. A later item cannot be added, as the reader has moved on from the matrix.
+    attention has no window; there is no pre-training on other domains. One position of every window is drawn as the end
+    of its history and stands for all that count, so that the mean is that over positions, as in the authors' code. That
+    reads histories a second time for the contrast, with no word hidden, and hides words of items too. Vectors of kind
+    and place begin at zero, so that the untrained model is the sentence encoder, but [CLS] is read, where that was
+    trained to be averaged; rows are a tenth as long as the authors', of 1,024 tokens. The second stage goes on from the
+    last epoch of the first, not from its best one. The head of MLM is new, its table that of the token vectors.
+    Attributes are those of the catalogue, cut by `value_tokens`. A later item cannot be added, as the reader has moved
+    on from the matrix.
     """
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:

@@ -92,8 +92,10 @@ class Model(Retriever, TextReader, Growing):
     Deviations: the text vector is the mean of the backbone's last states, as in L2Rec, not [CLS]; every b of the
     whitening starts at the catalogue's mean; it prepares on the data that it then learns, having no other domain,
     in batches of the run's size, and so nothing of the network is frozen afterwards; every position is asked, the copy
-    only at the last one; blocks have the norm before each half, and dropout none on attention; which words a text loses
-    is drawn once. Each stage has its own course of the learning rate.
+    only at the last one, so a user's own other items of the batch are negatives of each other, about one in eighty; one
+    draw of gate noise and dropout serves histories and what is next; ids start at zero; MiniLM is in place of BERT;
+    blocks have the norm before each half and a last one, and dropout none on attention; which words a text loses is
+    drawn once. Each stage has its own course of the learning rate.
     """
 
     def __init__(self, config: Config, items: Items, attributes: int = 0) -> None:
