@@ -171,8 +171,8 @@ def test_the_settings_that_come_along_say_what_their_heads_say() -> None:
     of = {folder: [name for name in beside if name.startswith(f"{folder}/")] for folder in ("beauty", "scientific")}
     assert {found[name].trials for name in of["scientific"]} == {16}
     assert {found[name].trials for name in of["beauty"]} == {8}
-    alone = {"scientific/unisrec-inductive"}
-    assert len(of["scientific"]) == len({*searched} - alone), "each has its row with the counts, but for that of a tenth"
+    alone = {"scientific/unisrec-inductive"}  # run on a tenth
+    assert len(of["scientific"]) == len({*searched} - alone), "each has its row with the counts"
     assert (trials["ease"], trials["itemknn"], trials["transition"]) == (37, 50, 140 + 10)
     assert all(found[f"{folder}/popularity"] == TuningSettings() for folder in ("beauty", "demo", "scientific"))
     heads = {
