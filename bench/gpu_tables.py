@@ -40,7 +40,7 @@ class Tables:
         shares: Tables on a share of the users.
         ablations: Tables of `l2rec ablate`.
         subjects: Rows that are tested against all others of their table.
-        bands: Tables whose last subject is tested on new and tail items.
+        bands: The row of a table that is tested on new and tail items, by table.
     """
 
     names: tuple[str, ...]
@@ -52,7 +52,7 @@ class Tables:
     shares: dict[str, Share] = field(default_factory=lambda: SHARES)
     ablations: dict[str, Ablation] = field(default_factory=lambda: ABLATIONS)
     subjects: tuple[str, ...] = SUBJECTS
-    bands: tuple[str, ...] = BANDS
+    bands: dict[str, str] = field(default_factory=lambda: BANDS)
 
 
 def small(device: str, runs: Path) -> Tables:
@@ -107,20 +107,22 @@ def _table(asked: Tables, name: str, rows: list[Row]) -> dict[str, Any]:
         if code:
             failed["compare"] = f"l2rec compare ended with {code}" if done else "no run to compare"
     found = {"comparison": comparisons.pop(None), "against": comparisons}
-    subject = asked.subjects[-1] if asked.subjects else ""
-    if name in asked.bands and subject in comparisons:
-        found["bands"] = _bands(asked.runs / name, rows[0], subject, commands)
+    tested = asked.bands.get(name, "")
+    if str(asked.runs / name / tested) in done:
+        code, found["bands"] = _bands(asked.runs / name, rows[0], tested, commands)
+        if code:
+            failed["bands"] = f"bench/bands.py ended with {code}"
     return found | {"failed": failed, "commands": commands}
 
 
-def _bands(runs: Path, row: Row, subject: str, commands: list[str]) -> Any:
-    """What `bench/bands.py` finds; None where it failed."""
+def _bands(runs: Path, row: Row, subject: str, commands: list[str]) -> tuple[int, Any]:
+    """The exit code of `bench/bands.py` and what it finds; None where it failed."""
     out = runs / "bands.json"
     data = settings_of(row.config).data
     words = [str(Path(__file__).with_name("bands.py")), str(runs), "--data", data, "--against", subject]
     commands.append(shlex.join(["python", *words, "--out", str(out)]))
     code = subprocess.run([sys.executable, *words, "--out", str(out)], check=False).returncode
-    return None if code else json.loads(out.read_text(encoding="utf-8"))
+    return code, None if code else json.loads(out.read_text(encoding="utf-8"))
 
 
 def _of_row(asked: Tables, name: str, row: Row) -> list[list[str]]:

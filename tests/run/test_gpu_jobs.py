@@ -68,7 +68,7 @@ def test_a_row_with_the_floor_has_the_weights_of_the_row_without(tables: ModuleT
 def test_a_subject_is_compared_with_every_row_and_on_new_and_tail_items(tables: ModuleType, tmp_path: Path) -> None:
     labels = ("popularity", "b", "c")
     asked = tables.Tables(
-        ("little",), "0", "cpu", tmp_path / "runs", only=labels, subjects=("none", "c", "b"), bands=("little",)
+        ("little",), "0", "cpu", tmp_path / "runs", only=labels, subjects=("none", "c", "b"), bands={"little": "b"}
     )
     found = tables.measure(asked)["little"]
     assert found["failed"] == {}

@@ -54,8 +54,7 @@ def test_experts_that_are_never_on_do_not_count(backbone: Path) -> None:
         model.loss(worlds.training_batch_of(SEQUENCES)).total.backward()
         optimizer.step()
     pools = model.config.plan().pools
-    first = pools.shared + torch.tensor([0, 1, pools.semantic, pools.semantic + 1])
-    on = {*range(pools.shared), *first.tolist()}
+    on = {*range(pools.shared), *(pools.shared + n for n in (0, 1, pools.semantic, pools.semantic + 1))}
     for layer in (m for m in model.modules() if isinstance(m, AdaptedLinear)):
         assert layer.up.grad is not None
         moved = layer.up.grad.view(len(layer.up), -1, pools.rank)

@@ -46,9 +46,9 @@ class Model(Hybrid):
 
     Deviations: the paper has the title of one of 20 candidates written; here the state at the last position retrieves
     from the whole catalogue, with the item vectors, cosine and softmax of L2Rec (without its words and shortcut), at
-    every item of a history at once. What the SASRec knows of an item is read in the history alone: it takes no part in
-    the vectors that are ranked, where the paper's prompt has it beside every candidate. So there is no instruction
-    around the history, and attention is causal, whatever the backbone. Items are cut to the same tokens as in L2Rec.
+    every item of a history at once. So there is no instruction around the history, and attention is causal, whatever
+    the backbone. What the SASRec knows of an item is read in the history alone: it takes no part in the vectors that
+    are ranked, where the paper's prompt has it beside every candidate. Items are cut to the same tokens as in L2Rec.
     The chance is drawn for every history; the authors' code draws it for a whole batch, which is a small one there. K
     is `curriculum`, a number of batches, as a model does not know how long it will be trained. The SASRec learns on the
     softmax over the catalogue, with the data, the peak learning rate and the weight decay of the rest, in the

@@ -68,7 +68,7 @@ class Model(CausalModel):
     as in the paper; their code reads the encoder at events that are not hidden. MIP has the loss of the next item,
     smoothing included. Each stage has its own course of the learning rate; the authors prepare for a hundred epochs and
     more. Blocks come from `nn/transformer.py`, with the norm before each half, and start by handing on what they see
-    (`Transformer.pass_on`), without which a hidden last event has nothing to tell; items are read scaled, as in SASRec
+    (`Transformer.pass_on`), without which a hidden event tells nothing at first; items are read scaled, as in SASRec
     here. The last target of a window is part of the sequence that prepares; positions are counted from the oldest.
     """
 
