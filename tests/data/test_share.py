@@ -1,10 +1,11 @@
-"""A share of the training part: whose events are left, and that nobody else's are known."""
+"""What a run learns from: whose events are left, which are held back, and that no others are known."""
 
 import pytest
 import torch
 
+from l2rec.config import TrainingSettings
 from l2rec.data.prepared import Prepared
-from l2rec.data.share import shared
+from l2rec.data.share import held_back, learnt_part, shared
 
 
 def users_of(prepared: Prepared) -> set[int]:
@@ -46,3 +47,27 @@ def test_every_user_is_still_asked(prepared: Prepared, part: str) -> None:
     assert torch.equal(cases.targets, whole.targets)
     assert torch.equal(cases.histories.items, whole.histories.items)
     assert shared(prepared, 0.1, 0).items.texts == prepared.items.texts
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_what_is_held_back_is_the_end_of_every_sequence_and_counts_nowhere(prepared: Prepared, count: int) -> None:
+    part = held_back(prepared, count)
+    left = [prepared.train.sequence(user).tolist()[:-count] for user in range(len(prepared.train))]
+    assert [part.train.sequence(user).tolist() for user in range(len(part.train))] == left
+    items = torch.tensor([item for sequence in left for item in sequence], dtype=torch.long)
+    assert torch.equal(part.items.counts.long(), torch.bincount(items, minlength=len(prepared.items)))
+    assert part.train.offsets.dtype == prepared.train.offsets.dtype
+    assert len(part.train.times) == len(part.train.items)
+
+
+def test_a_case_keeps_the_events_that_are_held_back_from_learning(prepared: Prepared) -> None:
+    cases, whole = held_back(prepared, 1).cases("validation"), prepared.cases("validation")
+    assert torch.equal(cases.histories.items, whole.histories.items)
+    assert torch.equal(cases.targets, whole.targets)
+
+
+def test_nothing_held_back_is_the_data_itself_and_both_cuts_go_together(prepared: Prepared) -> None:
+    assert held_back(prepared, None) is prepared
+    assert learnt_part(prepared, TrainingSettings(), 0) is prepared
+    both = learnt_part(prepared, TrainingSettings(share=0.3, held_back=1), 2)
+    assert torch.equal(both.train.items, held_back(shared(prepared, 0.3, 2), 1).train.items)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from l2rec.config import to_toml
 from l2rec.errors import RunError, SettingError
 from l2rec.models._checkpoint import read_tensors, write_tensors
-from l2rec.run import Options, settings_of, train
+from l2rec.models.ids.sasrec import Model
+from l2rec.run import Options, Run, settings_of, train
 from l2rec.run.search import Order, search
 from l2rec.run.searched import Budget
 from l2rec.serving.folder import RunFolder
@@ -48,6 +50,27 @@ def test_every_trial_is_the_run_that_takes_the_weights(world: World, learnt: Pat
     assert best.settings.tuning.budget == (3, None)
     values = {trial.settings["model.transition_weight"]: trial.value for trial in found.trials}
     assert len(set(values.values())) == len(values), "it is measured with the signal, not read from the training's log"
+
+
+def test_the_weights_read_histories_and_items_for_the_first_trial_alone(
+    world: World, learnt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = {"user_vectors": 0, "item_vectors": 0}
+
+    def counting(name: str, whole: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*given: Any) -> Any:
+            read[name] += 1
+            return whole(*given)
+
+        return count
+
+    run = Run.open(learnt)
+    batches = -(-len(run.folder.data().cases("validation")) // run.settings.evaluation.batch_size)
+    monkeypatch.setattr(Model, "user_vectors", counting("user_vectors", Model.user_vectors))
+    monkeypatch.setattr(Model, "item_vectors", counting("item_vectors", Model.item_vectors))
+    asked = order(world, tmp_path, learnt, {"model.transition_weight": WEIGHTS})
+    assert len(search(asked).trials) == 3
+    assert read == {"user_vectors": batches, "item_vectors": 1}
 
 
 def test_nothing_that_is_learnt_can_be_searched(world: World, learnt: Path, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
-"""A share of the training part: some users' sequences, chosen by a seed, as if the others had never been there."""
+"""What a run may learn from: a share of the users, and their events without the last, as if the rest were not there."""
 
 from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
+from l2rec.config import TrainingSettings
 from l2rec.data.prepared import Prepared
 from l2rec.types import Histories
 
@@ -30,8 +33,42 @@ def shared(prepared: Prepared, share: float, seed: int) -> Prepared:
     order = torch.from_numpy(np.random.default_rng([_STREAM, seed]).permutation(len(known)))
     chosen = torch.zeros(len(train), dtype=torch.bool)
     chosen[known[order[: max(1, round(share * len(known)))]]] = True
-    kept = chosen.repeat_interleave(lengths)
-    offsets = torch.cat([train.offsets[:1], (lengths * chosen).cumsum(0)])
-    part = Histories(train.items[kept], train.times[kept], offsets, train.attributes)
+    return _with(prepared, chosen.repeat_interleave(lengths))
+
+
+def held_back(prepared: Prepared, count: int | None) -> Prepared:
+    """Returns the data with the training sequences cut short: without the last events of each; None is `prepared`.
+
+    A validation case then has a history whose end no model has learnt from, as the history of a test case does and
+    that of a user who is being served. Otherwise its history is a training sequence, which flatters what learns by
+    heart (docs/evaluation.md). Catalogue, ids, attributes and cases stay whole.
+
+    Args:
+        prepared: The data.
+        count: Last events of each sequence that are left out; all of one that has no more.
+    """
+    if count is None:
+        return prepared
+    train, lengths = prepared.train, prepared.train.lengths()
+    end = (train.offsets[1:] - count).repeat_interleave(lengths)
+    return _with(prepared, torch.arange(len(train.items)) < end)
+
+
+def learnt_part(prepared: Prepared, settings: TrainingSettings, seed: int) -> Prepared:
+    """Returns the data as a run with these settings may see them: `shared` users, without what is `held_back`.
+
+    Args:
+        prepared: The data.
+        settings: The run's.
+        seed: The run's.
+    """
+    return held_back(shared(prepared, settings.share, seed), settings.held_back)
+
+
+def _with(prepared: Prepared, kept: Bool[Tensor, " E"]) -> Prepared:
+    """The data with some of the training events alone, counted anew."""
+    train = prepared.train
+    before = torch.cat([kept.new_zeros(1, dtype=train.offsets.dtype), kept.cumsum(0).to(train.offsets.dtype)])
+    part = Histories(train.items[kept], train.times[kept], before[train.offsets.long()], train.attributes)
     counts = torch.bincount(part.items, minlength=len(prepared.items)).to(prepared.items.counts.dtype)
     return replace(prepared, train=part, items=replace(prepared.items, counts=counts))

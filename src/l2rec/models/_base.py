@@ -164,7 +164,13 @@ class Retriever(Learner):
 
     def scores_by(self, batch: Batch, vectors: Float[Tensor, "N D"]) -> Float[Tensor, "B N"]:
         """Returns `scores`, given the item vectors, which need be made only once for many batches."""
-        dots = self.user_vectors(batch) @ vectors.T
+        return self.scores_between(self.user_vectors(batch), vectors, batch)
+
+    def scores_between(
+        self, users: Float[Tensor, "B D"], vectors: Float[Tensor, "N D"], batch: Batch
+    ) -> Float[Tensor, "B N"]:
+        """Returns `scores`, given the vectors of both sides; the batch is read by `third` alone."""
+        dots = users @ vectors.T
         return dots if self.third is None else dots + self._third_scores(batch, len(vectors))
 
     def with_third(self, parts: dict[str, Float[Tensor, "B N"]], batch: Batch) -> dict[str, Float[Tensor, "B N"]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from l2rec.config import RunSettings, overridden, validated
 from l2rec.data.prepared import Prepared
-from l2rec.data.share import shared
+from l2rec.data.share import learnt_part
 from l2rec.errors import SettingError
 from l2rec.models import find
 from l2rec.models.llm._settings import Config
@@ -148,7 +148,7 @@ def _is_subject(settings: RunSettings) -> bool:
 
 def _size(settings: RunSettings, prepared: Prepared) -> int:
     if _is_subject(settings):
-        items = shared(prepared, settings.training.share, settings.seed).items
+        items = learnt_part(prepared, settings.training, settings.seed).items
         attributes = prepared.train.attributes.shape[1]
         return trainable(_config(settings), len(items), attributes, shared_words(bags_of(items), items.counts > 0))
     return sum(p.numel() for p in plan(settings).model.parameters() if p.requires_grad)

@@ -12,7 +12,7 @@ import torch
 
 from l2rec.config import RunSettings, TrainingSettings, TuningSettings, flat, read_toml, validated
 from l2rec.data.prepared import Prepared
-from l2rec.data.share import shared
+from l2rec.data.share import learnt_part
 from l2rec.errors import DataError, RunError, SettingError
 from l2rec.models import Counter, Learner, Recommender
 from l2rec.models._checkpoint import save
@@ -73,7 +73,7 @@ def plan(settings: RunSettings, device: str | None = None) -> Plan:
     """
     where = facts.device_of(device)
     complete = resolved(settings, device)
-    prepared = shared(open_data(settings.data), settings.training.share, settings.seed)
+    prepared = learnt_part(open_data(settings.data), settings.training, settings.seed)
     torch.manual_seed(settings.seed)
     model = build(complete, prepared.items, prepared.train.attributes.shape[1])
     if isinstance(model, Learner) and not len(prepared.cases("validation")):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from l2rec import models
 from l2rec.config import EvaluationSettings, RunSettings
-from l2rec.data.share import shared
+from l2rec.data.share import learnt_part
 from l2rec.errors import RunError
 from l2rec.evaluation import metrics
 from l2rec.evaluation.protocol import protocol_name
@@ -24,6 +24,7 @@ from l2rec.models import Learner, Retriever
 from l2rec.models import Recommender as Model
 from l2rec.run import examples
 from l2rec.run.facts import device_of
+from l2rec.run.vectors import Vectors
 from l2rec.serving.folder import RunFolder, write_text, writing
 from l2rec.serving.manifest import Manifest
 from l2rec.serving.recommender import Recommendation, Recommender
@@ -98,7 +99,7 @@ class Run:
         if not again and (self.path / means).is_file():
             return self.measured(part).results
         prepared = self.folder.data()
-        known = shared(prepared, self.settings.training.share, self.settings.seed).items
+        known = learnt_part(prepared, self.settings.training, self.settings.seed).items
         model = self.folder.model(known, device_of(device))
         cases = prepared.cases("validation" if part == "validation" else "test")
         settings = self.settings.evaluation
@@ -198,16 +199,25 @@ def runs_in(path: Path) -> list[Run]:
     return [Run.open(each) for each in seeds or [path]]
 
 
-def ranked(model: Model, cases: Cases, settings: EvaluationSettings) -> Rankings:
-    """Returns where a model in evaluation mode puts the targets of the cases."""
+def ranked(model: Model, cases: Cases, settings: EvaluationSettings, vectors: Vectors | None = None) -> Rankings:
+    """Returns where a model in evaluation mode puts the targets of the cases; see `validation`."""
     counts = model.token_counts if isinstance(model, Learner) else torch.ones(model.item_count, dtype=torch.long)
     history = model.settings.history
-    return rank(_scorer(model), cases, history=history, token_counts=counts, settings=settings)
+    return rank(_scorer(model, vectors), cases, history=history, token_counts=counts, settings=settings)
 
 
-def validation(model: Model, cases: Cases, settings: EvaluationSettings) -> dict[str, float]:
-    """Returns every metric of a model on the validation cases; NDCG@10 among them whatever the cut-offs are."""
-    return metrics.means(ranked(model, cases, settings), _with_chief(settings).cutoffs)
+def validation(
+    model: Model, cases: Cases, settings: EvaluationSettings, vectors: Vectors | None = None
+) -> dict[str, float]:
+    """Returns every metric of a model on the validation cases; NDCG@10 among them whatever the cut-offs are.
+
+    Args:
+        model: In evaluation mode.
+        cases: What is asked.
+        settings: The protocol.
+        vectors: Those of models with the same learnt weights; what is missing is added.
+    """
+    return metrics.means(ranked(model, cases, settings, vectors), _with_chief(settings).cutoffs)
 
 
 def forget(folder: Path) -> None:
@@ -221,11 +231,13 @@ def _with_chief(settings: EvaluationSettings) -> EvaluationSettings:
     return settings.model_copy(update={"cutoffs": tuple(sorted({*settings.cutoffs, 10}))})
 
 
-def _scorer(model: Model) -> Callable[[Batch], Tensor]:
+def _scorer(model: Model, vectors: Vectors | None) -> Callable[[Batch], Tensor]:
     """Scores of a batch on the model's device; a retriever's item vectors are made once for all batches."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    if isinstance(model, Retriever) and vectors is not None:
+        return vectors.scorer(model, device)
     if isinstance(model, Retriever):
         with torch.no_grad():
-            vectors = model.item_vectors()
-        return lambda batch: model.scores_by(batch.to(device), vectors)
+            items = model.item_vectors()
+        return lambda batch: model.scores_by(batch.to(device), items)
     return lambda batch: model.scores(batch.to(device))

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from l2rec.config import RunSettings, TuningSettings, flat, read_toml, validated
-from l2rec.data.share import shared
+from l2rec.data.share import learnt_part
 from l2rec.errors import DataError, DivergedError, InterruptedRunError, RunError, SettingError
 from l2rec.models._checkpoint import WEIGHTS
 from l2rec.run import facts, reuse
@@ -24,6 +24,7 @@ from l2rec.run.search_bar import SearchBar
 from l2rec.run.searched import FINGERPRINT, SOURCE, TOLD, Budget, Ground, best_of, write
 from l2rec.run.space import SearchSettings, space_of
 from l2rec.run.study import Study, Tried, Underway, refuse_without_optuna
+from l2rec.run.vectors import Vectors
 from l2rec.serving.folder import writing
 from l2rec.serving.pins import file_hash
 from l2rec.training.checkpoint import Checkpoints
@@ -134,7 +135,8 @@ def ground_of(order: Order) -> Ground:
     fixed |= {FINGERPRINT: run.prepared.manifest.fingerprint, "pruning": order.prune}
     fixed |= {SOURCE: None if source is None else file_hash(source.path / WEIGHTS)}
     earlier = () if source is None else source.settings.tuning.spent
-    return Ground(values, run.settings, space, fixed, earlier + (() if own.spent == earlier else own.spent))
+    spent = earlier + (() if own.spent == earlier else own.spent)
+    return Ground(values, run.settings, space, fixed, spent, None if source is None else Vectors())
 
 
 @contextmanager
@@ -204,9 +206,8 @@ def _try(trial: Underway, study: Study, ground: Ground, order: Order, bar: Searc
 
     try:
         settings = _settings(ground, trial, order.budget.seconds_left(study.trials()))
-        value = _value(
-            train(settings, folder, replace(order.options, resume=True, progress=False, heard=heard)), order.options
-        )
+        run = train(settings, folder, replace(order.options, resume=True, progress=False, heard=heard))
+        value = _value(run, order.options, ground.vectors)
     except _PrunedError:
         end: Callable[[], None] = trial.prune
     except (DivergedError, SettingError, torch.OutOfMemoryError) as error:
@@ -241,11 +242,11 @@ def _validations(folder: Path) -> list[float]:
     return [line["metrics"][NDCG] for line in lines if "metrics" in line]
 
 
-def _value(run: Run, options: Options) -> float:
+def _value(run: Run, options: Options, vectors: Vectors | None) -> float:
     """The best validation of a trained run; one that was not trained for it is asked now."""
     if options.source is None and (seen := _validations(run.path)):
         return max(seen)
     prepared = run.folder.data()
-    known = shared(prepared, run.settings.training.share, run.settings.seed).items
+    known = learnt_part(prepared, run.settings.training, run.settings.seed).items
     model = run.folder.model(known, facts.device_of(options.device))
-    return validation(model, prepared.cases("validation"), run.settings.evaluation)[NDCG]
+    return validation(model, prepared.cases("validation"), run.settings.evaluation, vectors)[NDCG]

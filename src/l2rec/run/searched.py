@@ -10,6 +10,7 @@ from l2rec.config import RunSettings, TuningSettings, overridden, to_toml
 from l2rec.models import Choices, Range
 from l2rec.run.space import values_of
 from l2rec.run.study import Tried
+from l2rec.run.vectors import Vectors
 from l2rec.serving.folder import write_text, writing
 from l2rec.training.course import NDCG
 
@@ -70,6 +71,7 @@ class Ground:
         space: What is tried.
         facts: What may not change while the search lasts, by name.
         before: What the file's own values had cost, and the settings of weights that are taken; see `TuningSettings`.
+        vectors: Those of the weights that are taken, made in the first trial and kept; None where trials train.
     """
 
     values: dict[str, Any]
@@ -77,6 +79,7 @@ class Ground:
     space: dict[str, Choices | Range]
     facts: dict[str, Any]
     before: tuple[str, ...] = ()
+    vectors: Vectors | None = None
 
     def with_settings(self, chosen: dict[str, bool | int | float | str]) -> dict[str, Any]:
         """Returns the values with those of a trial laid over them."""
