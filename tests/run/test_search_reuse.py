@@ -73,6 +73,16 @@ def test_the_weights_read_histories_and_items_for_the_first_trial_alone(
     assert read == {"user_vectors": batches, "item_vectors": 1}
 
 
+def test_what_was_chosen_on_histories_whose_end_was_held_back_says_so(world: World, tmp_path: Path) -> None:
+    cut = "training.held_back=1"
+    source = train(asked_for(world, SASREC, cut), tmp_path / "run", ON_CPU).path
+    asked = order(world, tmp_path, source, {"model.transition_weight": WEIGHTS})
+    search(replace(asked, overrides=(cut,)))
+    best = asked.folder / "best.toml"
+    assert "take that line out for the run that is kept" in best.read_text(encoding="utf-8").splitlines()[1]
+    assert settings_of(best).training.held_back == 1
+
+
 def test_nothing_that_is_learnt_can_be_searched(world: World, learnt: Path, tmp_path: Path) -> None:
     space = {"model.transition_weight": WEIGHTS, "model.dropout": {"low": 0.0, "high": 0.5}}
     asked = order(world, tmp_path, learnt, space)

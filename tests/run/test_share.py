@@ -10,7 +10,7 @@ import torch
 
 from l2rec.config import RunSettings
 from l2rec.data.prepared import load
-from l2rec.data.share import shared
+from l2rec.data.share import held_back, shared
 from l2rec.errors import RunError, SettingError
 from l2rec.evaluation.leaderboard import caption
 from l2rec.models import Learner
@@ -81,6 +81,19 @@ def test_all_users_are_asked_and_a_table_says_the_share(world: World, tmp_path: 
     assert {n: s.cases for n, s in results.slices.items()} == {n: s.cases for n, s in whole.slices.items()}
     assert json.loads((run.path / "manifest.json").read_text())["settings"]["training"]["share"] == 0.1
     assert caption(compared([run.path, world.popularity])).endswith("Trained on a share of the users: tenth 0.1.")
+
+
+def test_a_table_names_a_row_that_events_were_held_back_from(world: World, tmp_path: Path) -> None:
+    whole = settings(world, {"name": "popularity"})
+    cut = whole.model_copy(update={"training": whole.training.model_copy(update={"held_back": 1})})
+    run = train(cut, tmp_path / "cut")
+    run.evaluate()
+    counts = pl.read_parquet(run.path / "ids" / "items.parquet")["count"].to_list()
+    assert counts == held_back(load(world.prepared), 1).items.counts.tolist()
+    Run.open(world.popularity).evaluate()
+    assert caption(compared([run.path, world.popularity])).endswith(
+        "Trained without the last events of each user: cut 1."
+    )
 
 
 def test_a_model_that_is_measured_knows_the_counts_of_its_share_alone(

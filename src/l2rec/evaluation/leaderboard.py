@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from l2rec.config import TuningSettings
 from l2rec.evaluation.comparison import Comparison, Contrast, Row, budget
-from l2rec.evaluation.results import Estimate
+from l2rec.evaluation.results import Estimate, Origin
 from l2rec.evaluation.significance import LEVEL
 from l2rec.evaluation.slices import NAMES
 
@@ -48,9 +48,16 @@ def caption(comparison: Comparison) -> str:
         return "Rows of different protocols or data: each says its own, and they are not tested against each other."
     row = comparison.rows[0]
     cases = "" if row.cases == row.users else f", {row.cases:,} cases"
-    parts = [f"{r.origin.label} {r.origin.share:.4g}" for r in comparison.rows if r.origin.share < 1]
-    shares = f" Trained on a share of the users: {', '.join(parts)}." if parts else ""
-    return f"{first.data}, {first.part}: {first.protocol}. {row.users:,} users{cases}.{shares}"
+    less = _less([each.origin for each in comparison.rows])
+    return f"{first.data}, {first.part}: {first.protocol}. {row.users:,} users{cases}.{less}"
+
+
+def _less(origins: Sequence[Origin]) -> str:
+    """Names the rows that saw less than the whole training part; nothing where there are none."""
+    shares = [f"{one.label} {one.share:.4g}" for one in origins if one.share < 1]
+    cut = [f"{one.label} {one.held_back}" for one in origins if one.held_back]
+    told = f" Trained on a share of the users: {', '.join(shares)}." if shares else ""
+    return told + (f" Trained without the last events of each user: {', '.join(cut)}." if cut else "")
 
 
 def _cells(row: Row, comparison: Comparison, shown: Sequence[str], mixed: bool) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ class Origin(Record):
     """Name of the data set."""
     share: float = 1.0
     """Share of the training users that it was learnt or counted from."""
+    held_back: int | None = None
+    """Last events of each training sequence that it was not learnt or counted from; all were where None."""
     fingerprint: str
     """Fingerprint of the prepared data."""
     part: str = Field(default="test", pattern="^(validation|test)$")

@@ -138,6 +138,7 @@ class Run:
             seed=self.manifest.seed,
             data=data,
             share=self.settings.training.share,
+            held_back=self.settings.training.held_back,
             fingerprint=self.manifest.fingerprint,
             part=part,
             protocol=protocol,

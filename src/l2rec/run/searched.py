@@ -131,5 +131,7 @@ def _best_toml(ground: Ground, budget: Budget, tried: Sequence[Tried], best: Tri
         f"# l2rec search: validation NDCG@10 {best.value:.4f} in trial {best.number} of {used.trials} "
         f"({counts}), {used.seconds:.0f} s.\n"
     )
+    if ground.settings.training.held_back:
+        head += "# Chosen with training.held_back; take that line out for the run that is kept.\n"
     values = ground.with_settings(best.settings) | {"tuning": tuning.model_dump(mode="json")}
     return head + to_toml(values)
