@@ -68,7 +68,9 @@ Rows = dict[str, dict[int, Float[ndarray, " U"]]]
 
 
 def rows_of(root: Path, against: str, data: Prepared) -> tuple[Rows, float, list[str]]:
-    """Returns each row's values by seed, the share it was trained on, and the labels that have another share.
+    """Returns each row's values by seed, the share it was trained on, and the labels that learnt from something else.
+
+    A run that events were held back from is no row, as it has other new items.
 
     Raises:
         RunError: there is no such folder, `against` is not among its runs, or a run is of other data.
@@ -76,16 +78,17 @@ def rows_of(root: Path, against: str, data: Prepared) -> tuple[Rows, float, list
     if not root.is_dir():
         raise RunError(f"{root}: no such folder. Name one that has a folder for every row.")
     runs = [run for folder in sorted(root.iterdir()) if folder.is_dir() for run in runs_in(folder)]
-    share = next((run.settings.training.share for run in runs if run.label == against), None)
+    whole = [run for run in runs if run.settings.training.held_back is None]
+    share = next((run.settings.training.share for run in whole if run.label == against), None)
     if share is None:
-        raise RunError(f"{root}: no row is called {against}. It has {', '.join(sorted({r.label for r in runs}))}.")
+        raise RunError(f"{root}: no row is called {against}. It has {', '.join(sorted({r.label for r in whole}))}.")
     strange = [run for run in runs if run.manifest.fingerprint != data.manifest.fingerprint]
     if strange:
         raise RunError(f"{strange[0].path}: is of other data than {data.folder}. Pass its --data.")
     found: Rows = {}
-    for run in (r for r in runs if r.settings.training.share == share):
+    for run in (r for r in whole if r.settings.training.share == share):
         found.setdefault(run.label, {})[run.manifest.seed] = values(run)
-    return found, share, sorted({run.label for run in runs if run.settings.training.share != share})
+    return found, share, sorted({run.label for run in runs} - found.keys())
 
 
 def values(run: Run) -> Float[ndarray, " U"]:
@@ -191,7 +194,7 @@ def main(arguments: list[str]) -> int:
         return 2
     print("\n\n".join(table(found, given.against, band) for band in BANDS))
     if left:
-        print(f"\nTrained on another share, so without a row here: {', '.join(left)}.")
+        print(f"\nTrained on another share or without the last events, so without a row here: {', '.join(left)}.")
     return 0
 
 

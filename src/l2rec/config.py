@@ -34,10 +34,10 @@ class TrainingSettings(Settings):
     share: float = Field(default=1.0, gt=0, le=1)
     """Share of the training users that is learnt or counted from, chosen by the run's seed; the others are left out."""
     held_back: int | None = Field(default=None, ge=1)
-    """Last events of each training sequence that nothing is learnt or counted from, so that validation meets histories
-    as a test part does; to choose settings by, not for a final run."""
+    """Last events of each training sequence that nothing is learnt or counted from; with 1, leave-last-out validation
+    meets histories as the test part does. To choose settings by, not for a run that is kept."""
     recent: int | None = Field(default=None, ge=2)
-    """Events of a training sequence that are learnt from, the newest; all where left out. Counts are of all events."""
+    """Events of a training sequence that are learnt from, the newest; all where left out. Counts are of all of them."""
     turned: float = Field(default=0.0, ge=0, le=1)
     """Share of the sequences that an epoch shows from the newest event to the oldest, chosen anew for each."""
     epochs: int = Field(default=20, ge=1)

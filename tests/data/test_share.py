@@ -6,6 +6,7 @@ import torch
 from l2rec.config import TrainingSettings
 from l2rec.data.prepared import Prepared
 from l2rec.data.share import held_back, learnt_part, shared
+from l2rec.errors import SettingError
 
 
 def users_of(prepared: Prepared) -> set[int]:
@@ -49,7 +50,7 @@ def test_every_user_is_still_asked(prepared: Prepared, part: str) -> None:
     assert shared(prepared, 0.1, 0).items.texts == prepared.items.texts
 
 
-@pytest.mark.parametrize("count", [1, 2, 50])
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_what_is_held_back_is_the_end_of_every_sequence_and_counts_nowhere(prepared: Prepared, count: int) -> None:
     part = held_back(prepared, count)
     left = [prepared.train.sequence(user).tolist()[:-count] for user in range(len(prepared.train))]
@@ -58,6 +59,13 @@ def test_what_is_held_back_is_the_end_of_every_sequence_and_counts_nowhere(prepa
     assert torch.equal(part.items.counts.long(), torch.bincount(items, minlength=len(prepared.items)))
     assert part.train.offsets.dtype == prepared.train.offsets.dtype
     assert len(part.train.times) == len(part.train.items)
+
+
+def test_what_leaves_no_event_is_refused_with_the_longest_sequence(prepared: Prepared) -> None:
+    longest = int(prepared.train.lengths().max())
+    assert len(held_back(prepared, longest - 1).train.items) >= 1
+    with pytest.raises(SettingError, match=rf"training.held_back: {longest}: leaves no event, .* has {longest}\."):
+        held_back(prepared, longest)
 
 
 def test_a_case_keeps_the_events_that_are_held_back_from_learning(prepared: Prepared) -> None:

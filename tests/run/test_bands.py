@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from l2rec.config import TrainingSettings
 from l2rec.data.prepared import load
 from l2rec.data.share import shared
 from l2rec.run import Run, train
-from tests.run.test_share import with_share
+from tests.run.test_share import with_less, with_share
 from tests.trained import World, settings
 
 PROGRAM = Path(__file__).parents[2] / "bench" / "bands.py"
@@ -22,12 +23,14 @@ SHARE = 0.3
 
 @pytest.fixture
 def runs(world: World, tmp_path: Path) -> Path:
-    """Two floors with two seeds of three tenths of the users, one floor with one seed, and one of all users."""
+    """Two floors with two seeds of three tenths of the users, one with one seed, one of all, one without last events."""
     for name, seeds in {"popularity": (0, 1), "itemknn": (0, 1), "transition": (1,)}.items():
         for seed in seeds:
             chosen = with_share(settings(world, {"name": name}, seed), SHARE)
             train(chosen, tmp_path / "runs" / name / f"seed-{seed}").evaluate()
     train(settings(world, {"name": "ease"}), tmp_path / "runs" / "ease").evaluate()
+    cut = with_less(settings(world, {"name": "itemknn"}), TrainingSettings(share=SHARE, held_back=1))
+    train(cut, tmp_path / "runs" / "cut").evaluate()
     return tmp_path / "runs"
 
 
@@ -57,7 +60,7 @@ def test_an_item_is_new_where_no_chosen_user_has_it(
     assert cell["low"] <= cell["mean"] <= cell["high"]
     printed = capsys.readouterr().out
     assert "| new items | seeds | cases | ndcg@10 |" in printed
-    assert printed.endswith("Trained on another share, so without a row here: ease.\n")
+    assert printed.endswith("Trained on another share or without the last events, so without a row here: cut, ease.\n")
 
 
 def test_a_page_gets_new_and_tail_items(world: World, runs: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.trained import SASREC, World, pinned_again
         ("model.words=true", "model.words was False and now is True"),
         ("training.epochs=5", "training.epochs was 4 and now is 5"),
         ("training.share=0.5", "training.share was 1.0 and now is 0.5"),
+        ("training.held_back=1", "training.held_back was None and now is 1"),
         ("training.precision=bf16", "training.precision was fp32 and now is bf16"),
         ("seed=1", "seed was 0 and now is 1"),
     ],

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 import torch
 
-from l2rec.config import RunSettings
+from l2rec.config import RunSettings, TrainingSettings
 from l2rec.data.prepared import load
-from l2rec.data.share import held_back, shared
+from l2rec.data.share import held_back, learnt_part
 from l2rec.errors import RunError, SettingError
 from l2rec.evaluation.leaderboard import caption
 from l2rec.models import Learner
@@ -26,8 +26,17 @@ from tests.trained import SASREC, World, first, settings, write_config
 THIRD = {**SASREC, "transition_weight": 1.0}
 
 
+LESS = [TrainingSettings(share=0.3), TrainingSettings(held_back=1)]
+less = pytest.mark.parametrize("cut", LESS, ids=["share", "held_back"])
+
+
 def with_share(chosen: RunSettings, share: float) -> RunSettings:
-    return chosen.model_copy(update={"training": chosen.training.model_copy(update={"share": share})})
+    return with_less(chosen, TrainingSettings(share=share))
+
+
+def with_less(chosen: RunSettings, cut: TrainingSettings) -> RunSettings:
+    told = {"share": cut.share, "held_back": cut.held_back}
+    return chosen.model_copy(update={"training": chosen.training.model_copy(update=told)})
 
 
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -43,24 +52,28 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-def test_a_counter_and_a_learner_see_the_same_chosen_users(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@less
+def test_a_counter_and_a_learner_see_the_same_part(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: TrainingSettings
 ) -> None:
     found = seen(monkeypatch)
-    train(with_share(settings(world, {"name": "popularity"}), 0.3), tmp_path / "counter")
+    train(with_less(settings(world, {"name": "popularity"}), cut), tmp_path / "counter")
     with pytest.raises(KeyboardInterrupt):
-        train(with_share(settings(world, THIRD), 0.3), tmp_path / "learner")
-    expected = shared(load(world.prepared), 0.3, 0).train
+        train(with_less(settings(world, THIRD), cut), tmp_path / "learner")
+    expected = learnt_part(load(world.prepared), cut, 0).train
     assert 0 < len(expected.items) < len(load(world.prepared).train.items)
     for part in (found["counted"], found["learnt"]):
         assert torch.equal(part.items, expected.items)
         assert torch.equal(part.offsets, expected.offsets)
 
 
-def test_what_is_counted_beside_a_learner_comes_from_the_chosen_users_alone(world: World, tmp_path: Path) -> None:
-    chosen = with_share(settings(world, THIRD), 0.1)
+@less
+def test_what_is_counted_beside_a_learner_comes_from_that_part_alone(
+    world: World, tmp_path: Path, cut: TrainingSettings
+) -> None:
+    chosen = with_less(settings(world, THIRD), cut)
     run = train(chosen, tmp_path / "run", Options(device="cpu"))
-    part = shared(load(world.prepared), 0.1, 0)
+    part = learnt_part(load(world.prepared), cut, 0)
     alone = plan(chosen).model
     assert isinstance(alone, Learner)
     assert alone.third is not None
@@ -84,8 +97,7 @@ def test_all_users_are_asked_and_a_table_says_the_share(world: World, tmp_path: 
 
 
 def test_a_table_names_a_row_that_events_were_held_back_from(world: World, tmp_path: Path) -> None:
-    whole = settings(world, {"name": "popularity"})
-    cut = whole.model_copy(update={"training": whole.training.model_copy(update={"held_back": 1})})
+    cut = with_less(settings(world, {"name": "popularity"}), TrainingSettings(held_back=1))
     run = train(cut, tmp_path / "cut")
     run.evaluate()
     counts = pl.read_parquet(run.path / "ids" / "items.parquet")["count"].to_list()
@@ -96,15 +108,16 @@ def test_a_table_names_a_row_that_events_were_held_back_from(world: World, tmp_p
     )
 
 
-def test_a_model_that_is_measured_knows_the_counts_of_its_share_alone(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@less
+def test_a_model_that_is_measured_knows_the_counts_of_its_part_alone(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: TrainingSettings
 ) -> None:
-    run = train(with_share(settings(world, {"name": "popularity"}), 0.1), tmp_path / "tenth")
+    run = train(with_less(settings(world, {"name": "popularity"}), cut), tmp_path / "part")
     given: list[Items] = []
     whole = RunFolder.model
     monkeypatch.setattr(RunFolder, "model", lambda self, items, *rest: given.append(items) or whole(self, items, *rest))
     run.evaluate("validation")
-    assert torch.equal(given[0].counts, shared(load(world.prepared), 0.1, 0).items.counts)
+    assert torch.equal(given[0].counts, learnt_part(load(world.prepared), cut, 0).items.counts)
     assert not torch.equal(given[0].counts, load(world.prepared).items.counts)
 
 

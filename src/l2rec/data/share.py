@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2rec.config import TrainingSettings
 from l2rec.data.prepared import Prepared
+from l2rec.errors import SettingError
 from l2rec.types import Histories
 
 _STREAM = 20_011
@@ -40,16 +41,26 @@ def held_back(prepared: Prepared, count: int | None) -> Prepared:
     """Returns the data with the training sequences cut short: without the last events of each; None is `prepared`.
 
     A validation case then has a history whose end no model has learnt from, as the history of a test case does and
-    that of a user who is being served. Otherwise its history is a training sequence, which flatters what learns by
-    heart (docs/evaluation.md). Catalogue, ids, attributes and cases stay whole.
+    that of a user who is being served; so it is where the last event of each user is asked for and `count` is 1.
+    Otherwise its history is a training sequence, which flatters what learns by heart (docs/training.md). Catalogue,
+    ids, attributes and cases stay whole.
 
     Args:
         prepared: The data.
         count: Last events of each sequence that are left out; all of one that has no more.
+
+    Raises:
+        SettingError: no event would be left.
     """
     if count is None:
         return prepared
     train, lengths = prepared.train, prepared.train.lengths()
+    longest = int(lengths.max()) if len(lengths) else 0
+    if count >= longest:
+        raise SettingError(
+            f"training.held_back: {count}: leaves no event, the longest training sequence has {longest}. "
+            "Hold fewer back; 1 is what a test case meets."
+        )
     end = (train.offsets[1:] - count).repeat_interleave(lengths)
     return _with(prepared, torch.arange(len(train.items)) < end)
 

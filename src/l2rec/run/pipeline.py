@@ -54,7 +54,7 @@ class Plan:
 
     Attributes:
         settings: Every setting, defaults filled in.
-        prepared: The data, its training part cut to the share that is asked for.
+        prepared: The data, its training part cut to what may be learnt from.
         model: The model, untrained.
         device: Where it will be computed.
     """

@@ -71,7 +71,7 @@ class Ground:
         space: What is tried.
         facts: What may not change while the search lasts, by name.
         before: What the file's own values had cost, and the settings of weights that are taken; see `TuningSettings`.
-        vectors: Those of the weights that are taken, made in the first trial and kept; None where trials train.
+        vectors: Those of the weights that are taken, made in the first trial of a process; None where trials train.
     """
 
     values: dict[str, Any]

@@ -13,8 +13,8 @@ from l2rec.types import Batch
 class Vectors:
     """Item vectors, and the user vectors of every batch that was asked for, made once.
 
-    A search among weights of the third signal asks as many models the same cases; the backbone reads their histories
-    for the first alone.
+    Each trial of a search for the third signal's weight is a model of its own, asked the same cases; the backbone
+    reads the histories for the first of them alone. They are kept where the model is: cases times width numbers.
     """
 
     def __init__(self) -> None:

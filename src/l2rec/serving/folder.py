@@ -186,7 +186,7 @@ class RunFolder:
 
 
 def copy_ids(prepared: Prepared, folder: Path) -> None:
-    """Copies the tables of items and users into a run folder; items are counted as in `prepared`, maybe a share."""
+    """Copies the tables of items and users into a run folder; items are counted as in `prepared`, maybe a part."""
     (folder / IDS).mkdir(parents=True, exist_ok=True)
     for name in ("items.parquet", "users.parquet"):
         shutil.copyfile(prepared.folder / name, folder / IDS / name)
