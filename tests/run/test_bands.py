@@ -23,7 +23,7 @@ SHARE = 0.3
 
 @pytest.fixture
 def runs(world: World, tmp_path: Path) -> Path:
-    """Two floors with two seeds of three tenths of the users, one with one seed, one of all, one without last events."""
+    """Two floors with two seeds of three tenths of the users, one with one seed, one of all, one held back from."""
     for name, seeds in {"popularity": (0, 1), "itemknn": (0, 1), "transition": (1,)}.items():
         for seed in seeds:
             chosen = with_share(settings(world, {"name": name}, seed), SHARE)
