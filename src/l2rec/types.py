@@ -59,6 +59,12 @@ class Histories:
         """Returns the item numbers of one sequence, oldest first."""
         return self.items[int(self.offsets[row]) : int(self.offsets[row + 1])]
 
+    def where(self, kept: Bool[Tensor, " M"]) -> "Histories":
+        """Returns the same sequences with some of their events alone; one that keeps none is empty."""
+        zero = self.offsets.new_zeros(1)
+        before = torch.cat([zero, kept.cumsum(0).to(self.offsets.dtype)])
+        return Histories(self.items[kept], self.times[kept], before[self.offsets.long()], self.attributes)
+
 
 @dataclass(frozen=True)
 class Cases:

@@ -1,7 +1,5 @@
 """Recent events: the newest of every training sequence, so that the longest sequences do not take most of an epoch."""
 
-from dataclasses import replace
-
 import torch
 
 from l2rec.types import Histories
@@ -19,6 +17,4 @@ def recent(histories: Histories, count: int | None) -> Histories:
         return histories
     kept = lengths.clamp(max=count)
     first = (histories.offsets[1:] - kept).repeat_interleave(lengths)
-    here = torch.arange(len(histories.items)) >= first
-    offsets = torch.cat([histories.offsets[:1], kept.cumsum(0).to(histories.offsets.dtype)])
-    return replace(histories, items=histories.items[here], times=histories.times[here], offsets=offsets)
+    return histories.where(torch.arange(len(histories.items)) >= first)

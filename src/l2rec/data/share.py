@@ -10,7 +10,6 @@ from torch import Tensor
 from l2rec.config import TrainingSettings
 from l2rec.data.prepared import Prepared
 from l2rec.errors import SettingError
-from l2rec.types import Histories
 
 _STREAM = 20_011
 """Keeps the choice of users apart from every other use of the seed."""
@@ -78,8 +77,6 @@ def learnt_part(prepared: Prepared, settings: TrainingSettings, seed: int) -> Pr
 
 def _with(prepared: Prepared, kept: Bool[Tensor, " E"]) -> Prepared:
     """The data with some of the training events alone, counted anew."""
-    train = prepared.train
-    before = torch.cat([kept.new_zeros(1, dtype=train.offsets.dtype), kept.cumsum(0).to(train.offsets.dtype)])
-    part = Histories(train.items[kept], train.times[kept], before[train.offsets.long()], train.attributes)
+    part = prepared.train.where(kept)
     counts = torch.bincount(part.items, minlength=len(prepared.items)).to(prepared.items.counts.dtype)
     return replace(prepared, train=part, items=replace(prepared.items, counts=counts))
